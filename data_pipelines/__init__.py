@@ -1,0 +1,1 @@
+"""Images in: sources, alignment, audit sets and the Grain loader. Knows nothing of JAX."""

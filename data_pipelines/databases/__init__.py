@@ -1,0 +1,1 @@
+"""Databases of faces, one module or package each."""

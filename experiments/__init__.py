@@ -1,0 +1,1 @@
+"""Entry points: short programs over absl flags that wire `data_pipelines` to `mint_jax`."""

@@ -1,0 +1,38 @@
+"""How every entry point starts and how it fails: one clear line, never a traceback, for bad input."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+from absl import app
+
+from data_pipelines import errors as data_errors
+from mint_jax import errors
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1."""
+
+    def guarded(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
+        try:
+            main(argv)
+        except (errors.InputError, data_errors.InputError) as error:
+            _fail(str(error))
+
+    _share_compiled_programs()
+    app.run(guarded)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _share_compiled_programs() -> None:
+    """Keeps XLA's compiled programs between runs, where the user has not chosen a place."""
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = os.path.join(os.path.expanduser("~"), ".cache", "mint_jax", "xla")
+        jax.config.update("jax_compilation_cache_dir", cache)

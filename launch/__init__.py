@@ -1,0 +1,1 @@
+"""How jobs start elsewhere: programs that render commands and never train."""

@@ -1,0 +1,154 @@
+"""Compiled extraction of Auxiliary Auditable Data: activation maps, their maxima, the outcome.
+
+One program is compiled per set of layers; XLA removes what none of them needs, so a request for
+`conv1` alone costs the first stage alone. Source: DeAlcala et al., arXiv 2402.09225, section III.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mint_jax import parallel
+from mint_jax.audited import AuditedModel
+from mint_jax.errors import InputError
+
+ALL_CONV = "all_conv"
+_IN_FLIGHT = (
+    2  # programs queued ahead of the copy to the host: enough to hide it, little memory
+)
+
+
+class Extractor:
+    """Images in, AAD out: `extractor(images) -> {layer: array}`; made by `make_extractor`.
+
+    Images run in chunks of `chunk = per_device_batch * devices`, the last one padded, through one
+    compiled program of one shape. A row's bits therefore depend on the image alone, not on how
+    many images are asked for at once nor on how many devices there are.
+    """
+
+    def __init__(
+        self, model: AuditedModel, layers: Sequence[str], reduce: str, per_device_batch: int
+    ):
+        self.layers = tuple(layers)
+        self.reduce = reduce
+        self.chunk = per_device_batch * parallel.device_count()
+        self._apply = apply_function(model, layers, reduce)
+        self._program = parallel.pmap(self._apply)
+        self._variables = parallel.replicate(model.variables)
+
+    def start(self, images: np.ndarray) -> Mapping[str, jax.Array]:
+        """Queues one chunk, (n <= chunk, H, W, 3) uint8, and returns sharded results at once."""
+        padded = np.zeros((self.chunk, *images.shape[1:]), np.uint8)
+        padded[: len(images)] = images
+        return self._program(self._variables, parallel.shard(padded))
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """AAD of `images`, uint8 (B, H, W, 3) RGB: {layer: (B, ...)}; B may be any number."""
+        rows = {}
+        chunks = [images[i : i + self.chunk] for i in range(0, len(images), self.chunk)]
+        for begin, chunk, out in self._run(enumerate(chunks)):
+            for layer, values in out.items():
+                rows.setdefault(
+                    layer, np.empty((len(images), *values.shape[1:]), values.dtype)
+                )
+                rows[layer][begin * self.chunk :][: len(chunk)] = values[: len(chunk)]
+        return rows
+
+    def _run(self, chunks: Iterable) -> Iterable:
+        """Yields (tag, images, values) for each (tag, images), keeping the devices busy."""
+        queue = deque()
+        for tag, images in chunks:
+            queue.append((tag, images, self.start(images)))
+            if len(queue) > _IN_FLIGHT:
+                yield self._finish(*queue.popleft())
+        while queue:
+            yield self._finish(*queue.popleft())
+
+    def _finish(self, tag, images, out):
+        return tag, images, parallel.unshard(out)
+
+
+def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> Callable:
+    """The pure function `(variables, images) -> {layer: array}` that an extractor compiles.
+
+    `images` are uint8 (B, H, W, 3) RGB. Results are float32: maps (B, H, W, C) for
+    `reduce="map"`, spatial maxima (B, C) for `"max"`; the outcome is (B, D) under both.
+
+    Raises:
+      InputError: an unknown `reduce`, no layers, or `all_conv` under `reduce="map"`.
+    """
+    if reduce not in ("max", "map"):
+        raise InputError(f'reduce is {reduce!r}; it must be "max" or "map"')
+    if not layers:
+        raise InputError(
+            f"no layer was asked for; {model.name} has {', '.join(model.layers)}"
+        )
+    if ALL_CONV in layers and reduce == "map":
+        raise InputError(f'{ALL_CONV} exists for reduce="max" only: maps differ in size')
+    conv = [layer for layer in model.layers if layer.startswith("conv")]
+    asked = [layer for layer in layers if layer != ALL_CONV]
+    needed = tuple(dict.fromkeys(asked + (conv if ALL_CONV in layers else [])))
+
+    def apply(variables, images):
+        out = model.apply(variables, images, needed)
+        if reduce == "max":
+            out = {k: v.max(axis=(1, 2)) if v.ndim == 4 else v for k, v in out.items()}
+        if ALL_CONV in layers:
+            out[ALL_CONV] = jnp.concatenate([out[layer] for layer in conv], axis=-1)
+        return {layer: out[layer].astype(jnp.float32) for layer in layers}
+
+    jax.eval_shape(
+        apply, model.variables, jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
+    )
+    return apply
+
+
+def make_extractor(
+    model: AuditedModel,
+    layers: Sequence[str],
+    reduce: str = "max",
+    per_device_batch: int = 32,
+) -> Extractor:
+    """An extractor of `layers` of `model`; nothing that they do not need is computed.
+
+    Args:
+      model: the audited model.
+      layers: names out of `model.layers`, and `all_conv` (maxima of all conv layers, in order).
+      reduce: "max" for per-filter spatial maxima, "map" for full activation maps.
+      per_device_batch: images in one device's share of a step.
+
+    Raises:
+      InputError: an unknown layer (the message lists the known ones) or `reduce`.
+    """
+    return Extractor(model, layers, reduce, per_device_batch)
+
+
+def extract(
+    extractor: Extractor,
+    batches: Iterable[Mapping],
+    n: int,
+    out: dict[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """AAD of a whole source, row i from the image whose `index` is i.
+
+    Args:
+      extractor: from `make_extractor`.
+      batches: of a loader: "image" (b, H, W, 3) uint8, "index" (b,), "_mask" (b,) bool; b at
+        most `extractor.chunk`.
+      n: rows of the result. Rows that no unmasked image names stay zero.
+      out: arrays to fill (a `np.memmap`, say) in place of new ones; layers that it lacks are added.
+
+    Returns:
+      {layer: (n, ...) float32}
+    """
+    out = {} if out is None else out
+    for rows, _, values in extractor._run((batch, batch["image"]) for batch in batches):
+        mask = np.asarray(rows["_mask"], bool)
+        for layer, value in values.items():
+            if layer not in out:
+                out[layer] = np.zeros((n, *value.shape[1:]), value.dtype)
+            out[layer][rows["index"][mask]] = value[: len(mask)][mask]
+    return out

@@ -1,0 +1,38 @@
+"""Fixtures and marks of the whole suite."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL = os.environ.get("MINT_TEST_FULL") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: stated counts; runs with MINT_TEST_FULL=1")
+
+
+def pytest_collection_modifyitems(items):
+    if FULL:
+        return
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(
+                pytest.mark.skip(reason="set MINT_TEST_FULL=1 (make test-full)")
+            )
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether the stated counts are asked for instead of the reduced ones."""
+    return FULL
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real faces and networks; the test is skipped where it is absent."""
+    path = Path(os.environ.get("MINT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"real test data is not at {path}; MINT_TEST_DATA names its folder")
+    return path
