@@ -1,0 +1,48 @@
+"""IResNet: what the import's comparison with onnxruntime does not show."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mint_jax.audited import iresnet_model
+from mint_jax.audited.iresnet import PReLU, iresnet
+from mint_jax.errors import InputError
+
+
+@pytest.mark.parametrize("size", [112, 100, 48])
+def test_stage_ends_halve_the_image(size):
+    network = iresnet("iresnet34", width=0.25, embedding_size=7)
+    x = jnp.zeros((3, size, size, 3))
+    (embedding, taps), _ = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
+    sides = [-(-size // 2**stage) for stage in range(1, 5)]
+    assert embedding.shape == (3, 7)
+    found = [taps[f"conv{stage}"].shape for stage in range(1, 5)]
+    assert found == [(3, s, s, c) for s, c in zip(sides, (16, 32, 64, 128), strict=True)]
+
+
+def test_bfloat16_computes_in_it_and_keeps_parameters_in_float32():
+    x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)), jnp.float32)
+    architecture = {"name": "iresnet18", "width": 0.125, "input_size": 16}
+    single, half = (
+        iresnet("iresnet18", width=0.125, dtype=dtype) for dtype in ("float32", "bfloat16")
+    )
+    variables = iresnet_model.init(architecture, seed=0)
+    shapes = jax.eval_shape(half.init, jax.random.key(0), x)
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+    expected, _ = jax.jit(single.apply)(variables, x)
+    found, taps = jax.jit(half.apply)(variables, x)
+    assert taps["conv1"].dtype == jnp.bfloat16 and found.dtype == jnp.float32
+    error = np.abs(found - expected).max() / np.abs(expected).max()
+    assert 1e-5 < error < 0.05
+
+
+def test_prelu_has_a_slope_a_channel():
+    x = jnp.array([[-2.0, -2.0, 2.0]])
+    slopes = {"params": {"slope": jnp.array([0.1, 0.5, 0.9])}}
+    np.testing.assert_allclose(PReLU().apply(slopes, x), [[-0.2, -1.0, 2.0]])
+
+
+def test_unknown_depths():
+    with pytest.raises(InputError, match="iresnet101.*iresnet18.*iresnet200"):
+        iresnet("iresnet101")
