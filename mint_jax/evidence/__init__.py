@@ -1,0 +1,1 @@
+"""What the scores of auditors are worth: metrics with intervals, protocols."""

@@ -1,0 +1,112 @@
+"""Extraction of AAD: what is computed, and that rows depend on nothing but their image."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mint_jax import aad, audited
+from mint_jax.aad.extractor import apply_function
+from mint_jax.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = "iresnet18:random=3,width=0.125,embedding_size=32,input_size=56"
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "outcome")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return audited.load(SPEC)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (11, 112, 112, 3), np.uint8)
+
+
+def test_maxima_are_the_maxima_of_the_maps(model, images):
+    maps = aad.make_extractor(model, LAYERS, "map", per_device_batch=4)(images)
+    maxima = aad.make_extractor(model, (*LAYERS, "all_conv"), "max", per_device_batch=4)(images)
+    for layer in LAYERS[:4]:
+        np.testing.assert_array_equal(maxima[layer], maps[layer].max(axis=(1, 2)))
+    np.testing.assert_array_equal(maxima["outcome"], maps["outcome"])
+    joined = np.concatenate([maxima[layer] for layer in LAYERS[:4]], axis=1)
+    np.testing.assert_array_equal(maxima["all_conv"], joined)
+
+
+def test_rows_do_not_depend_on_the_batch(model, images):
+    extractor = aad.make_extractor(model, ("conv2", "outcome"), "max", per_device_batch=4)
+    together = extractor(images)
+    for layer, values in together.items():
+        alone = np.concatenate([extractor(images[i : i + 1])[layer] for i in range(len(images))])
+        np.testing.assert_array_equal(values, alone)
+
+
+def test_extract_places_rows_by_index_and_skips_masked_ones(model, images):
+    extractor = aad.make_extractor(model, ("conv4",), "max", per_device_batch=4)
+    rows = np.array([7, 2, 0, 5])
+    batches = [
+        {"image": images[:2], "index": rows[:2], "_mask": np.array([True, True])},
+        {"image": images[2:4], "index": rows[2:], "_mask": np.array([True, False])},
+    ]
+    found = aad.extract(extractor, batches, n=8)["conv4"]
+    expected = np.zeros_like(found)
+    expected[rows[:3]] = extractor(images[:3])["conv4"]
+    np.testing.assert_array_equal(found, expected)
+
+
+DIGEST = """
+import hashlib, sys
+import jax, numpy as np
+from mint_jax import aad, audited
+images = np.random.default_rng(0).integers(0, 256, (11, 112, 112, 3), np.uint8)
+out = aad.make_extractor(audited.load(sys.argv[1]), ("conv1", "outcome"), "map", 4)(images)
+print(jax.local_device_count(), hashlib.sha256(b"".join(v.tobytes() for v in out.values())).hexdigest())
+"""
+
+
+def test_rows_do_not_depend_on_the_number_of_devices(model, images):
+    out = aad.make_extractor(model, ("conv1", "outcome"), "map", 4)(images)
+    here = hashlib.sha256(b"".join(v.tobytes() for v in out.values())).hexdigest()
+    for devices in (1, 2, 4):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        run = subprocess.run(
+            [sys.executable, "-c", DIGEST, SPEC],
+            env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.split() == [str(devices), here]
+
+
+def _flops(network, layers):
+    apply = apply_function(network, layers, "max")
+    images = jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), network.variables)
+    return jax.jit(apply).lower(shapes, images).compile().cost_analysis()["flops"]
+
+
+def test_conv1_of_r100_costs_less_than_an_eighth_of_the_whole():
+    network = audited.load("iresnet100:random=0,width=0.25")
+    assert _flops(network, ("conv1",)) < 0.12 * _flops(network, LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("layers", "reduce", "message"),
+    [
+        (("conv9",), "max", "conv1"),
+        (("all_conv",), "map", "max"),
+        (("conv1",), "mean", "mean"),
+        ((), "max", "no layer"),
+    ],
+)
+def test_bad_requests_say_what_is_known(model, layers, reduce, message):
+    with pytest.raises(InputError, match=message):
+        aad.make_extractor(model, layers, reduce)

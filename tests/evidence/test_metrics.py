@@ -1,0 +1,161 @@
+"""Metrics against scikit-learn, their intervals against simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as oracle
+
+from mint_jax.evidence import metrics, resampling
+
+
+def _binormal(seed, *, n=1200, distance=0.5, auditors=3, decimals=None):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([1, 0], n // 2))
+    scores = rng.normal(size=(auditors, n)) + distance * labels
+    return labels, scores if decimals is None else scores.round(decimals)
+
+
+@pytest.mark.parametrize("decimals", [None, 1, 0])
+def test_point_values_are_sklearns(decimals):
+    labels, scores = _binormal(0, n=2400, decimals=decimals)
+    cell = metrics.evaluate(labels, scores, threshold=0.2, resamples=10)
+
+    def mean(measure):
+        return np.mean([measure(row) for row in scores])
+
+    def tpr(row):
+        fpr, tpr, _ = oracle.roc_curve(labels, row, drop_intermediate=False)
+        return tpr[fpr <= 0.01].max()
+
+    assert cell["auc"] == pytest.approx(mean(lambda s: oracle.roc_auc_score(labels, s)))
+    assert cell["accuracy"] == pytest.approx(
+        mean(lambda s: oracle.accuracy_score(labels, s >= 0.2))
+    )
+    assert cell["tpr_at_fpr"]["0.01"] == pytest.approx(mean(tpr))
+    assert (cell["n_test"], cell["seeds"]) == (2400, 3)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_roc_is_sklearns(decimals):
+    labels, scores = _binormal(1, decimals=decimals)
+    fpr, tpr = metrics.roc(labels, scores[0])
+    expected = oracle.roc_curve(labels, scores[0], drop_intermediate=False)
+    np.testing.assert_allclose(fpr, expected[0])
+    np.testing.assert_allclose(tpr, expected[1])
+
+
+@pytest.mark.parametrize(
+    ("non_members", "supported"), [(999, []), (1000, ["0.01"]), (10_000, ["0.01", "0.001"])]
+)
+def test_tpr_needs_ten_false_positives(non_members, supported):
+    labels = np.repeat([1, 0], [200, non_members])
+    scores = np.random.default_rng(0).normal(size=labels.shape)
+    cell = metrics.evaluate(labels, scores, resamples=20)
+    for key in ("tpr_at_fpr", "tpr_at_fpr_ci95"):
+        assert [f for f, value in cell[key].items() if value is not None] == supported
+
+
+def test_weighted_measures_are_those_of_the_repeated_images():
+    """A resample's figures equal scikit-learn's on images literally repeated."""
+    labels, scores = _binormal(2, n=2400, auditors=1, decimals=2)
+    identities = np.arange(2400) // 4
+    weights = np.concatenate(list(resampling.image_weights(labels, identities, 5, 0)), axis=1)
+    views = metrics._sorted_views(labels, scores)
+    found = metrics._measure(views, (scores >= 0.2) == labels, weights, [0.01])
+    for i, column in enumerate(weights.T.astype(int)):
+        y, s = np.repeat(labels, column), np.repeat(scores[0], column)
+        fpr, tpr, _ = oracle.roc_curve(y, s, drop_intermediate=False)
+        expected = {
+            "auc": oracle.roc_auc_score(y, s),
+            "accuracy": oracle.accuracy_score(y, s >= 0.2),
+            "0.01": tpr[fpr <= 0.01].max(),
+        }
+        for name, value in expected.items():
+            assert found[name][i] == pytest.approx(value, abs=1e-5), name
+
+
+def test_whole_people_are_drawn_within_their_class():
+    labels = np.repeat([1, 0, 1, 0], [40, 60, 5, 5])
+    identities = np.concatenate([np.arange(100) // 4, np.full(10, 99)])
+    for weights in resampling.image_weights(labels, identities, 50, 0):
+        for person in np.unique(identities):
+            rows = weights[identities == person]
+            assert (rows == rows[0]).all()
+        assert (weights[:40].sum(axis=0) == 40).all()
+        assert (weights[40:100].sum(axis=0) == 60).all()
+        assert (weights[100:] == 1).all()
+
+
+def _cover(repeats, grouped):
+    """How often the interval holds the closed form of the binormal AUC and accuracy."""
+    people, images, spread = 160, 5, 1.0
+    labels = np.repeat([1, 0], people * images // 2)
+    identities = np.repeat(np.arange(people), images)
+    total = np.sqrt(1 + spread**2)
+    truth = {
+        "auc": stats.norm.cdf(1 / total / np.sqrt(2)),
+        "accuracy": stats.norm.cdf(0.5 / total),
+    }
+    hits = dict.fromkeys(truth, 0)
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        scores = labels + rng.normal(size=labels.shape)
+        scores += spread * rng.normal(size=people)[identities]
+        cell = metrics.evaluate(
+            labels, scores, identities if grouped else None, resamples=400, seed=seed
+        )
+        for name, value in truth.items():
+            low, high = cell[f"{name}_ci95"]
+            hits[name] += low <= value <= high
+    return {name: count / repeats for name, count in hits.items()}
+
+
+def test_intervals_cover_the_truth(full):
+    repeats = 1000 if full else 200
+    for share in _cover(repeats, grouped=True).values():
+        assert 0.90 <= share <= 0.985
+    for share in _cover(repeats, grouped=False).values():
+        assert share < 0.85  # what images counted as independent would have claimed
+
+
+def test_perfect_separation_keeps_an_interval():
+    """Clopper-Pearson for 50 people all right, and for 25 disjoint pairs all right."""
+    labels = np.repeat([1, 0], 100)
+    cell = metrics.evaluate(labels, labels * 1.0, np.arange(200) // 4, resamples=50)
+    exact = {"accuracy": stats.binomtest(50, 50), "auc": stats.binomtest(25, 25)}
+    for name, test in exact.items():
+        expected = test.proportion_ci(0.95, method="exact")
+        assert cell[f"{name}_ci95"] == pytest.approx([expected.low, expected.high])
+
+
+def test_false_member_rate():
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(size=(2, 900))
+    rate = metrics.false_member_rate(scores, np.arange(900) // 3, threshold=0.3)
+    assert rate["rate"] == pytest.approx(np.mean(scores >= 0.3))
+    low, high = rate["rate_ci95"]
+    assert low < rate["rate"] < high
+    assert (rate["n_test"], rate["seeds"]) == (900, 2)
+
+
+def test_same_seed_same_interval():
+    labels, scores = _binormal(3)
+    first, second, other = (
+        metrics.evaluate(labels, scores, resamples=50, seed=s) for s in (1, 1, 2)
+    )
+    assert first == second
+    assert first["auc_ci95"] != other["auc_ci95"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "message"),
+    [
+        ([1, 0, 1], [[0.1, 0.2]], "do not belong"),
+        ([1, 0], [[0.1, np.nan]], "1 scores are not finite"),
+        ([1, 1], [[0.1, 0.2]], "labels must be"),
+        ([1, 2], [[0.1, 0.2]], "labels must be"),
+    ],
+)
+def test_bad_input_is_named(labels, scores, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(np.array(labels), np.array(scores))

@@ -1,0 +1,178 @@
+"""The page is well-formed, complete, self-contained and readable without its pictures."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from mint_jax import report
+from mint_jax.report import words
+
+VOID = {"meta", "br", "hr", "img", "input", "link", "col", "wbr"}
+
+
+class _Page(HTMLParser):
+    """Tags, attributes and text; a tag that closes another one is an error."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.open, self.elements, self.words = [], [], []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice in {tag}"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag
+        self.words.append(" " * (tag in ("td", "th")))
+
+    def handle_data(self, data):
+        if not {"style", "svg"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def _write(path, tables, scores) -> str:
+    report.write_html(path, tables, scores, {"workdir": "runs/<here>"})
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def source(_made_up, tmp_path_factory):
+    return _write(tmp_path_factory.mktemp("page") / "report.html", *_made_up)
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return _Page(source)
+
+
+def _cells(node):
+    if isinstance(node, dict):
+        if "accuracy" in node or "rate" in node:
+            yield node
+        else:
+            for child in node.values():
+                yield from _cells(child)
+
+
+def test_every_number_is_on_the_page_with_its_interval(page, _made_up):
+    cells = list(_cells(_made_up[0]["protocols"]))
+    assert len(cells) > 100
+    for cell in cells:
+        for name in {"accuracy", "auc", "rate"} & cell.keys():
+            assert words.figure(cell, name) in page.text
+        for fpr, value in cell.get("tpr_at_fpr", {}).items():
+            expected = "n too small"
+            if value is not None:
+                bounds = words.interval(cell["tpr_at_fpr_ci95"][fpr])
+                expected = f"{words.rate(value)} {bounds}"
+            assert expected in page.text
+    assert page.text.count("2,000") >= 100  # n stands in every row
+
+
+def test_nothing_is_loaded_from_anywhere(source, page):
+    loading = {"script", "link", "iframe", "img", "object", "embed", "video", "audio", "base"}
+    assert not loading & {tag for tag, _ in page.elements}
+    for _, attrs in page.elements:
+        assert not any(name.startswith("on") for name in attrs)
+        for name in {"src", "href", "xlink:href", "srcset", "action"} & attrs.keys():
+            assert attrs[name].startswith("#")
+    assert not re.search(r"@import|url\((?!#)|https?:", source)
+    assert len(source) < 3_000_000
+
+
+def test_plots_have_text_alternatives_and_no_clashing_ids(page):
+    plots = page.all("svg")
+    assert len(plots) == 2 + 4 + 9  # ROC, sizes, histograms
+    assert all(p["role"] == "img" and len(p["aria-label"]) > 60 for p in plots)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    linked = {attrs["href"][1:] for attrs in page.all("use")}
+    assert linked and linked <= set(ids)
+    labelled = {attrs["aria-labelledby"] for attrs in page.all("section")}
+    assert labelled <= set(ids)
+
+
+def test_tables_have_captions_and_scopes(page):
+    assert len(page.all("caption")) == len(page.all("table")) > 8
+    assert all("scope" in attrs for attrs in page.all("th"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert [tag for tag, _ in page.elements].count("h1") == 1
+
+
+def test_the_papers_figures_are_marked_as_theirs(page):
+    assert (
+        page.text.count(
+            "DeAlcala et al., arXiv 2503.08332; R100 on Glint360K, other data: not comparable"
+        )
+        == 2
+    )
+    assert "Theirs: CNN auditor." in page.text and "Conv #1 .88 .89 .89" in page.text
+
+
+def test_text_is_escaped(source):
+    assert "runs/&lt;here&gt;" in source and "runs/<here>" not in source
+
+
+def test_the_page_is_the_same_every_time(source, _made_up, tmp_path):
+    assert _write(tmp_path / "again.html", *_made_up) == source
+
+
+def test_unknown_matched_split(made_up, tmp_path):
+    tables, scores = made_up
+    tables["protocols"]["matched"] = None
+    tables["matched_reason"] = "the list of SFace's training images is not public."
+    page = _Page(_write(tmp_path / "report.html", tables, scores))
+    assert "The list of SFace's training images is not public." in page.text
+    assert page.text.count("none known") >= 7 + 5 + 1  # beside every row, and in the captions
+    assert "Table 1, matched" not in page.text
+
+
+def test_controls_plots_and_one_protocol_may_be_absent(made_up, tmp_path):
+    tables, _ = made_up
+    tables["protocols"]["cross_database"] = None
+    matched = tables["protocols"]["matched"]
+    del matched["controls"], matched["neighbour"], matched["table2"]
+    matched["table1"] = {"conv2": {"250": matched["table1"]["conv2"]["250"]}}
+    for name in ("versions", "date", "device", "sets", "notes", "sizes"):
+        del tables[name]
+    page = _Page(_write(tmp_path / "report.html", tables, {}))
+    assert words.figure(matched["table1"]["conv2"]["250"]) in page.text
+    assert "Table 2, matched" not in page.text and len(page.all("svg")) == 1
+
+
+def test_facts_of_the_audited_model_are_printed_and_long_lists_counted(made_up, tmp_path):
+    tables, _ = made_up
+    tables["audited"]["info"] = {"a": {"b_c": [1, 2]}, "people": list(range(5000)), "no": None}
+    text = _Page(_write(tmp_path / "report.html", tables, {})).text
+    assert "A: b c1, 2" in text and "People5,000 entries" in text and "4999" not in text
+
+
+def test_cells_without_tpr_intervals(made_up, tmp_path):
+    """The contract's own cells, which have no interval of the TPR."""
+    tables, _ = made_up
+    for cell in _cells(tables["protocols"]):
+        cell.pop("tpr_at_fpr_ci95", None)
+    _Page(_write(tmp_path / "report.html", tables, {}))
+
+
+def test_matplotlib_is_not_imported_before_it_is_needed():
+    code = "import sys, mint_jax.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
