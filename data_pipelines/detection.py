@@ -1,0 +1,129 @@
+"""Detection of faces and of the five landmarks that alignment needs.
+
+A detector is a function `detector(image) -> Faces` of an (H, W, 3) uint8 RGB image. The default is
+MTCNN, whose weights come with an installed package; YuNet runs where its .onnx file is given.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from data_pipelines.errors import InputError
+
+_LONGEST = 640  # pixels of the longer side; larger images are detected on a smaller copy
+_YUNET_SCORE = 0.6
+_YUNET_OVERLAP = 0.3
+_YUNET_CANDIDATES = 5000
+
+
+class Faces(NamedTuple):
+    """n faces in one image, in pixels of that image.
+
+    Attributes:
+      boxes: (n, 4) float32: left, top, right, bottom.
+      landmarks: (n, 5, 2) float32: left eye, right eye, nose, left and right corner of the mouth,
+        as seen in the image; x and y.
+      scores: (n,) float32 in 0 to 1.
+    """
+
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    scores: np.ndarray
+
+
+Detector = Callable[[np.ndarray], Faces]
+
+
+def landmarks(faces: Faces, shape: tuple[int, ...]) -> np.ndarray:
+    """The landmarks of the face that an image is about: large, near the middle.
+
+    Args:
+      faces: from a detector.
+      shape: (H, W, ...) of the image.
+
+    Returns:
+      (5, 2) float32.
+
+    Raises:
+      InputError: no face.
+    """
+    if not len(faces.scores):
+        raise InputError("no face was found")
+    corners = faces.boxes.reshape(-1, 2, 2)
+    middle = np.array([shape[1], shape[0]]) / 2
+    area = np.prod(corners[:, 1] - corners[:, 0], axis=1)
+    distance = np.square(corners.mean(1) - middle).sum(1)
+    # InsightFace's rule: a face as wide as it is far from the middle loses to a small one there.
+    return faces.landmarks[np.argmax(area - 2 * distance)]
+
+
+class Lazy:
+    """A detector that is loaded when its first image comes, once a thread, and pickles before.
+
+    OpenCV's detectors hold buffers, so threads must not share one.
+    """
+
+    def __init__(self, detector: str | Path | Detector | None):
+        """Takes a YuNet .onnx file, a detector, or None for the default one.
+
+        Raises:
+          InputError: a file that does not exist.
+        """
+        if isinstance(detector, str | Path) and not Path(detector).is_file():
+            raise InputError(f"{detector}: no such detector file")
+        self._detector, self._local = detector, threading.local()
+
+    def __call__(self, image: np.ndarray) -> Faces:
+        if not hasattr(self._local, "detect"):
+            self._local.detect = self._load()
+        return limited(self._local.detect, image)
+
+    def __reduce__(self):
+        return Lazy, (self._detector,)
+
+    def _load(self) -> Detector:
+        if self._detector is None:
+            from data_pipelines.mtcnn import MTCNN  # onnxruntime: only where it is needed
+
+            return MTCNN()
+        return self._detector if callable(self._detector) else YuNet(self._detector)
+
+
+def limited(detector: Detector, image: np.ndarray, longest: int = _LONGEST) -> Faces:
+    """Runs a detector on a copy whose longer side has at most `longest` pixels."""
+    scale = longest / max(image.shape[:2])
+    if scale >= 1:
+        return detector(image)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    faces = detector(small)
+    factor = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
+    boxes, marks = faces.boxes * np.tile(factor, 2), faces.landmarks * factor
+    return Faces(boxes.astype(np.float32), marks.astype(np.float32), faces.scores)
+
+
+class YuNet:
+    """OpenCV's `FaceDetectorYN`. Source: Wu et al., "YuNet", Machine Intelligence Research 2023."""
+
+    def __init__(self, path: str | Path, score: float = _YUNET_SCORE):
+        """Loads a YuNet .onnx file.
+
+        Raises:
+          InputError: the file is not a detector that OpenCV can run.
+        """
+        try:
+            self._net = cv2.FaceDetectorYN.create(
+                str(path), "", (320, 320), score, _YUNET_OVERLAP, _YUNET_CANDIDATES
+            )
+        except cv2.error as error:
+            raise InputError(f"{path}: not a YuNet detector ({error.err})") from None
+
+    def __call__(self, image: np.ndarray) -> Faces:
+        self._net.setInputSize((image.shape[1], image.shape[0]))
+        found = self._net.detect(np.ascontiguousarray(image[..., ::-1]))[1]
+        rows = np.zeros((0, 15), np.float32) if found is None else found
+        boxes = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
+        return Faces(boxes, rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
