@@ -1,0 +1,93 @@
+"""Hands a population's rows to the devices: all of them once, or a few steps at a time."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from mint_jax import parallel
+from mint_jax.auditors import schedule
+from mint_jax.auditors.schedule import Part
+
+_SEGMENT = 8  # steps handed over at once when the features stay on the host
+_ROWS = 512  # resident rows are padded to a multiple, so that like jobs share a program
+
+
+class Feed:
+    """Yields (features, batch) as the programs of `fit.py` take them.
+
+    `features` are all rows, on every device, or only those of the segment, each device
+    holding its own auditors'. Either way a batch names rows of what is there, so one
+    program serves both. A batch also says how many steps each auditor takes in it and how
+    many it has taken before.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        members: list[Part],
+        batch_size: int,
+        resident_bytes: int,
+    ):
+        mapped = isinstance(features, np.memmap)
+        self._features = features if mapped else np.asarray(features, np.float32)
+        self._labels, self._size = labels, batch_size
+        resident = not mapped and features.nbytes <= resident_bytes
+        self._resident = parallel.replicate(_rounded(self._features)) if resident else None
+        self.example = np.zeros((1, *features.shape[1:]), np.float32)
+        self._train_steps = self._segment(max(len(part.train) for part in members))
+        self._held_steps = self._segment(max(len(part.validation) for part in members))
+        self._held: tuple[list[Part], list] = ([], [])
+
+    def _segment(self, rows: int) -> int:
+        steps = -(-rows // self._size)
+        return steps if self._resident is not None else min(steps, _SEGMENT)
+
+    def statistics(self, lot: list[Part], function: Callable) -> dict[str, np.ndarray]:
+        """`function(features, rows)` of each auditor's training part, stacked."""
+        each = [function(self._features, part.train) for part in lot]
+        return jax.tree.map(lambda *x: np.stack(x), *each)
+
+    def training(self, lot: list[Part], epoch: int) -> Iterator[tuple]:
+        """The batches of an epoch, counted from 1."""
+        rows = [schedule.shuffled(part, epoch) for part in lot]
+        taken = (epoch - 1) * np.array([part.steps(self._size) for part in lot])
+        yield from self._hand_over(rows, self._train_steps, taken)
+
+    def validation(self, lot: list[Part]) -> Iterator[tuple]:
+        """The validation rows; they stay on the device where the features do."""
+        rows = [part.validation for part in lot]
+        if self._resident is None:
+            yield from self._hand_over(rows, self._held_steps, np.zeros(len(lot)))
+            return
+        if self._held[0] is not lot:
+            segments = self._hand_over(rows, self._held_steps, np.zeros(len(lot)))
+            self._held = lot, list(segments)
+        yield from self._held[1]
+
+    def _hand_over(
+        self, rows: list[np.ndarray], segment: int, taken: np.ndarray
+    ) -> Iterator[tuple]:
+        block = segment * self._size
+        for begin in range(0, max(map(len, rows)), block):
+            parts = [r[begin : begin + block] for r in rows]
+            batch = schedule.batches(parts, self._labels, segment, self._size)
+            batch["steps"] = np.array([-(-len(r) // self._size) for r in parts], np.int32)
+            batch["taken"] = (taken + begin // self._size).astype(np.uint32)
+            features, batch["rows"] = self._place(batch["rows"])
+            yield features, parallel.shard(batch)
+
+    def _place(self, rows: np.ndarray) -> tuple[jax.Array, np.ndarray]:
+        """Features on the devices, and where in them `rows` are."""
+        if self._resident is not None:
+            return self._resident, rows
+        gathered = np.asarray(self._features[rows.reshape(-1)], np.float32)
+        per_device = rows.size // parallel.device_count()
+        local = np.arange(rows.size, dtype=np.int32) % per_device
+        return parallel.shard(gathered), local.reshape(rows.shape)
+
+
+def _rounded(features: np.ndarray) -> np.ndarray:
+    padding = [(0, -len(features) % _ROWS)] + [(0, 0)] * (features.ndim - 1)
+    return np.pad(features, padding)
