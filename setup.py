@@ -40,9 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(
-        include=["mint_jax*", "data_pipelines*", "experiments*", "launch*"]
-    ),
+    packages=find_packages(include=["mint_jax*", "data_pipelines*", "experiments*", "launch*"]),
     package_data={
         "mint_jax.audited": ["embedded/**/*"],
         "mint_jax.report": ["templates/*"],

@@ -13,7 +13,7 @@ from data_pipelines.databases.synthetic_faces.nuisance import Nuisance
 _GRAIN = 512
 _X = np.arange(SIZE, dtype=np.float32) - np.float32(SIZE / 2)
 _Y = _X[:, None]
-_ZERO = np.zeros((SIZE, SIZE), np.float32)
+_ACROSS, _DOWN = (np.ascontiguousarray(axis) for axis in np.broadcast_arrays(_X, _Y))
 
 
 @functools.cache
@@ -31,8 +31,8 @@ def background(shot: Nuisance, rng: np.random.Generator) -> np.ndarray:
     low, high = (0, -40, 0, 0.15), (2 * np.pi, 40, 2 * np.pi, 0.9)
     angle, offset, edge, scale = rng.uniform(low, high).tolist()
     slope = (math.cos(angle) * _X + math.sin(angle) * _Y) * 0.008 + 0.5
-    shift = rng.uniform(256, 512, 2).astype(np.float32)
-    blobs = noise(_X * scale + shift[0] + _ZERO, _Y * scale + shift[1] + _ZERO, 6.0)
+    shift = rng.uniform(256, 512, 2).tolist()
+    blobs = noise(_ACROSS, _DOWN, (scale, scale), shift, 6.0)
     mix = np.minimum(np.maximum(slope + 0.6 * shot.texture * blobs, 0), 1)
     scene = first[:, None, None] + (second - first)[:, None, None] * mix
     border = ramp(math.cos(edge) * _X + math.sin(edge) * _Y - offset, 3)
@@ -45,8 +45,12 @@ def expose(radiance: np.ndarray, shot: Nuisance) -> np.ndarray:
 
     Exposure, the shoulder of the tone curve, gamma, and perhaps no colour.
     """
-    linear = np.maximum(radiance, 0) * np.float32(shot.exposure)
-    linear = linear * (1 + 0.12 * linear) / (1 + 0.55 * linear)
+    linear = np.maximum(radiance, 0)
+    linear *= shot.exposure
+    shoulder = 0.55 * linear
+    shoulder += 1
+    linear *= 1 + 0.12 * linear
+    linear /= shoulder
     if shot.grey:
         luma = 0.3 * linear[0] + 0.59 * linear[1] + 0.11 * linear[2]
         linear = [luma, luma * (1 - 0.6 * shot.sepia), luma * (1 - 2 * shot.sepia)]

@@ -27,6 +27,21 @@ def bell(x: np.ndarray) -> np.ndarray:
     return np.exp(square, out=square)
 
 
+def spot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """exp(-x^2 - y^2)."""
+    square = x * x
+    square += y * y
+    np.negative(square, out=square)
+    return np.exp(square, out=square)
+
+
+def length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The Euclidean length, quicker than the overflow-proof np.hypot."""
+    square = x * x
+    square += y * y
+    return np.sqrt(square, out=square)
+
+
 @functools.cache
 def _tile(grain: float, stretch: float) -> np.ndarray:
     """Unit-variance noise of period 256, correlated over `grain` (and `stretch` down).
@@ -58,15 +73,13 @@ def dim(image: np.ndarray, amount: np.ndarray, tint: tuple | None = None) -> Non
         plane *= np.subtract(1, factor, out=factor)
 
 
-def noise(u: np.ndarray, v: np.ndarray, grain: float, stretch: float = 1.0) -> np.ndarray:
-    """Noise at coordinates in pixels (float32 arrays of one shape), best within 0 and 768."""
-    return cv2.remap(
-        _tile(grain, stretch),
-        np.asarray(u, np.float32),
-        np.asarray(v, np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+def noise(u, v, scale: tuple, shift: tuple, grain: float, stretch: float = 1.0) -> np.ndarray:
+    """Noise at scale * (u, v) + shift, float32 like u and v; quickest within 0 and 768."""
+    x, y = u * scale[0], v * scale[1]
+    x += shift[0]
+    y += shift[1]
+    tile = _tile(grain, stretch)
+    return cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 @dataclasses.dataclass(frozen=True)

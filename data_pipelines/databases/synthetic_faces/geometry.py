@@ -66,6 +66,7 @@ class View:
 
     Attributes:
       rotation: (3, 3), head to camera.
+      columns, rows: grid positions of what each pixel sees, float32 (112, 112).
       u, v: head coordinates seen by each pixel, float32 (112, 112).
       back_u, back_v: the same on a plane behind the face, for neck and long hair.
       fit: (2, 3), camera plane to image, as rows of plain floats.
@@ -73,6 +74,8 @@ class View:
     """
 
     rotation: np.ndarray
+    columns: np.ndarray
+    rows: np.ndarray
     u: np.ndarray
     v: np.ndarray
     back_u: np.ndarray
@@ -147,22 +150,27 @@ def _contour(identity: Identity) -> np.ndarray:
     return rims
 
 
-def build(identity: Identity, nuisance: Nuisance) -> Head:
-    """The head of a person under an expression."""
+@functools.lru_cache(64)
+def _skull(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
+    """What no expression changes: the rims, and the height without the features."""
     rims = _contour(identity)
     _, inner, outer = cv2.split(rims)
-    u, v, su, sv, amplitude = _bumps(identity, nuisance).T
-    rows = np.exp(-0.5 * ((_V[:, None] - v) / sv) ** 2) * amplitude
-    columns = np.exp(-0.5 * ((_U[:, None] - u) / su) ** 2)
     across = np.abs(_U / np.float32(identity.width)) ** 2.2
     along = ((_V - 10) / 60) ** 4
     height = identity.depth * (0.75 - 0.75 * across[None] - 0.3 * along[:, None])
-    height += rows @ columns.T
-    inner4 = np.square(np.square(np.minimum(inner, 1.3)))
-    inner4 *= inner4
-    inner4 *= 10
-    height -= inner4
+    height -= 10 * np.minimum(inner, 1.3) ** 8
     height -= 130 * np.maximum(outer - 1, 0)
+    return rims, height
+
+
+def build(identity: Identity, nuisance: Nuisance) -> Head:
+    """The head of a person under an expression."""
+    rims, skull = _skull(identity)
+    u, v, su, sv, amplitude = _bumps(identity, nuisance).T
+    rows = np.exp(-0.5 * ((_V[:, None] - v) / sv) ** 2) * amplitude
+    columns = np.exp(-0.5 * ((_U[:, None] - u) / su) ** 2)
+    height = rows @ columns.T
+    height += skull
     np.maximum(height, _FLOOR, out=height)
     mouth, rise = mouth_corners(identity, nuisance)
     flat = (
@@ -181,12 +189,9 @@ def sample(field: np.ndarray, u: float, v: float) -> float:
     return field.item(row, column)
 
 
-def lookup(field: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bilinear values of a field (H, W) or (H, W, <=4) at head coordinates (112, 112)."""
-    x, y = u - np.float32(_LEFT), v - np.float32(_TOP)
-    x *= np.float32(1 / STEP)
-    y *= np.float32(1 / STEP)
-    return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def lookup(field: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Bilinear values of a field (H, W) or (H, W, <=4) at positions of the grid (112, 112)."""
+    return cv2.remap(field, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def slopes(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -238,35 +243,44 @@ def look(head: Head, nuisance: Nuisance) -> View:
     factor, shift = similarity(plane, target)
     inverse = _rows(1 / factor, -shift / factor)
     x, y = (a * _ALONG + (b * _ALONG)[:, None] + c for a, b, c in inverse)
-    u, v = _cast(head.height, x, y, rotation, nuisance.perspective)
+    columns, rows = _cast(head.height, x, y, rotation, nuisance.perspective)
     back = rotation.T.astype(np.float32)
     depth = np.float32(-18)
     grow = 1 - np.float32(nuisance.perspective) * depth
     back_u = (back[0, 0] * x + back[0, 1] * y) * grow + back[0, 2] * depth
     back_v = (back[1, 0] * x + back[1, 1] * y) * grow + back[1, 2] * depth
-    return View(rotation, u, v, back_u, back_v, _rows(factor, shift), nuisance.perspective)
+    u, v = columns * STEP + _LEFT, rows * STEP + _TOP
+    fit = _rows(factor, shift)
+    return View(rotation, columns, rows, u, v, back_u, back_v, fit, nuisance.perspective)
 
 
 def _cast(height, x, y, rotation, perspective, coarse=7, fine=3, rate=0.55):
-    """Where each ray meets the height map: sphere tracing from the front, under-relaxed."""
-    r = rotation.T.astype(np.float32)
-    a, b, c = (r[k, 0] * x + r[k, 1] * y for k in range(3))
-    a2, b2, c2 = (r[k, 2] - np.float32(perspective) * part for k, part in enumerate((a, b, c)))
-    half = [np.ascontiguousarray(part[::2, ::2]) for part in (a, b, c, a2, b2, c2)]
+    """Where on the grid each ray meets the height map: under-relaxed steps from the front."""
+    start, slope = [], []
+    scales = (1 / STEP, 1 / STEP, -rate)
+    for row, scale, origin in zip(rotation.T, scales, (-_LEFT / STEP, -_TOP / STEP, 0.0)):
+        a, b, c = (scale * row).tolist()
+        part = a * x + b * y
+        slope.append(c - perspective * part)
+        start.append(part + origin)
+    slope[2] += 1  # So that t -> start + slope * t + rate * height is one step.
+    surface = height * np.float32(rate)
+    half = [np.ascontiguousarray(part[::2, ::2]) for part in (*start, *slope)]
     t = np.full_like(half[0], 62.0)
     for _ in range(coarse):
-        t -= _above(height, t, *half) * np.float32(rate)
+        t = _step(surface, t, *half)
     t = cv2.resize(t, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     for _ in range(fine):
-        t -= _above(height, t, a, b, c, a2, b2, c2) * np.float32(rate)
-    return a + a2 * t, b + b2 * t
+        t = _step(surface, t, *start, *slope)
+    return start[0] + slope[0] * t, start[1] + slope[1] * t
 
 
-def _above(height, t, a, b, c, a2, b2, c2):
-    """How far above the surface (along z) the rays are at depth t."""
-    u, v, z = a2 * t, b2 * t, c2 * t
-    u += a
-    v += b
-    z += c
-    z -= lookup(height, u, v)
-    return z
+def _step(surface, t, column, row, depth, to_column, to_row, to_depth):
+    """The rays' next depth, from where they are over the surface at depth t."""
+    columns, rows = to_column * t, to_row * t
+    columns += column
+    rows += row
+    t = to_depth * t
+    t += depth
+    t += lookup(surface, columns, rows)
+    return t

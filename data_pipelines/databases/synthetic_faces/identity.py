@@ -39,7 +39,7 @@ _IRIS = np.array(
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Identity:
     """One person; see the module for units. `contour` holds seven radii from chin to crown."""
 

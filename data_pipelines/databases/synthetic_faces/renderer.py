@@ -49,7 +49,7 @@ def _behind(someone, shot, view, scene: np.ndarray) -> None:
 
 def _paint(someone, shot, head, view) -> tuple[Canvas, np.ndarray, np.ndarray]:
     """The head's albedo and gloss, its coverage of the image, and the share that is hair."""
-    face, inner, outer = cv2.split(geometry.lookup(head.rims, view.u, view.v))
+    face, inner, outer = cv2.split(geometry.lookup(head.rims, view.columns, view.rows))
     albedo = skin.complexion(someone, shot, view.u, view.v)
     canvas = Canvas(head, view, albedo, np.zeros_like(face))
     seam = bell((inner - 1.0) / 0.03) * (view.v < 26) * 0.45

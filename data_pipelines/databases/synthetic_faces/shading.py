@@ -36,8 +36,12 @@ def illuminate(head: geometry.Head, view: geometry.View, nuisance: Nuisance) -> 
     length = 1 / np.sqrt(1 + du * du + dv * dv)
 
     def facing(direction):
-        a, b, c = direction.astype(np.float32)
-        return (c - a * du - b * dv) * length
+        a, b, c = direction.tolist()
+        cosine = du * -a
+        cosine += dv * -b
+        cosine += c
+        cosine *= length
+        return cosine
 
     lit = np.maximum(facing(key) * 0.85 + 0.15, 0)
     lit *= 1 - np.float32(nuisance.shadow) * _cast_shadow(head.height, key)
@@ -45,6 +49,6 @@ def illuminate(head: geometry.Head, view: geometry.View, nuisance: Nuisance) -> 
     around = 0.62 + facing(0.18 * up + 0.2 * eye)
     gloss = np.maximum(facing(half), 0)
     for _ in range(4):
-        gloss = gloss * gloss
+        gloss *= gloss
     fields = cv2.merge([lit, second, around, gloss])
-    return geometry.lookup(fields, view.u, view.v)
+    return geometry.lookup(fields, view.columns, view.rows)

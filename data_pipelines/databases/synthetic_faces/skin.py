@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from data_pipelines.databases.synthetic_faces.canvas import Canvas, bell, dim, noise, paint, ramp
+from data_pipelines.databases.synthetic_faces.canvas import (
+    Canvas,
+    bell,
+    dim,
+    length,
+    noise,
+    paint,
+    ramp,
+    spot,
+)
 from data_pipelines.databases.synthetic_faces.geometry import mouth_corners
 from data_pipelines.databases.synthetic_faces.identity import Identity
 from data_pipelines.databases.synthetic_faces.nuisance import Nuisance
@@ -11,18 +20,21 @@ from data_pipelines.databases.synthetic_faces.nuisance import Nuisance
 def complexion(person: Identity, shot: Nuisance, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The bare skin's albedo, float32 (3, 112, 112)."""
     seed = person.texture
-    blotch = noise(u * 0.8 + seed[0], v * 0.8 + seed[1], 6.0)
-    fine = noise(u * 2.0 + seed[2], v * 2.0 + seed[3], 0.9)
-    tone = 1 + np.float32(person.mottle) * blotch + np.float32(0.025 + 0.02 * person.age) * fine
-    cheek = np.abs(u) - 21
-    cheek = np.minimum(np.abs(cheek), np.abs(u) * 1.6) * np.float32(1 / 11)
-    height = (v - 19) * np.float32(1 / 10)
-    blush = np.float32(person.ruddiness + shot.flush) * np.exp(-cheek * cheek - height * height)
-    albedo = person.skin[:, None, None] * tone
+    blotch = noise(u, v, (0.8, 0.8), (seed[0], seed[1]), 6.0)
+    fine = noise(u, v, (2.0, 2.0), (seed[2], seed[3]), 0.9)
+    blotch *= person.mottle
+    fine *= 0.025 + 0.02 * person.age
+    blotch += fine
+    blotch += 1
+    across = np.abs(u)
+    cheek = np.minimum(np.abs(across - 21), across * 1.6)
+    cheek *= 1 / 11
+    blush = (person.ruddiness + shot.flush) * spot(cheek, (v - 19) * 0.1)
+    albedo = person.skin[:, None, None] * blotch
     dim(albedo, blush, (0.05, 0.5, 0.45))
     if person.freckles:
-        spots = noise(u * 1.1 + seed[4], v * 1.1 + seed[5], 0.95)
-        spots = ramp(spots - 1.25, 0.9) * bell(u / 30) * bell((v - 14) / 15)
+        spots = noise(u, v, (1.1, 1.1), (seed[4], seed[5]), 0.95)
+        spots = ramp(spots - 1.25, 0.9) * spot(u / 30, (v - 14) / 15)
         dim(albedo, np.float32(0.5 * person.freckles) * spots, (0.55, 0.85, 1.0))
     return albedo
 
@@ -32,14 +44,14 @@ def marks(canvas: Canvas, person: Identity, shot: Nuisance) -> None:
     for u, v, radius, strength in person.moles:
         window = canvas.window(u, v, radius + 2, radius + 2)
         if window.u.size:
-            window.darken(strength * ramp(radius - np.hypot(window.u, window.v), 0.9), (0.8, 1, 1))
+            window.darken(strength * ramp(radius - length(window.u, window.v), 0.9), (0.8, 1, 1))
     half, rise = mouth_corners(person, shot)
     window = canvas.window(0, 31, 26, 15)
     if window.u.size:
         x, y = np.abs(window.u), window.v
         start, end = 1.25 * person.nose_width + 1.5, half + 3.5
         path = start + (end - start) * (y + 11) / 22
-        fold = bell((x - path) / 1.4) * bell((y - 1) / 9)
+        fold = spot((x - path) / 1.4, (y - 1) / 9)
         depth = 0.05 + 0.30 * person.age + 0.22 * max(shot.smile, 0)
         window.darken(np.float32(depth) * fold)
     if person.age > 0.35:
@@ -47,7 +59,7 @@ def marks(canvas: Canvas, person: Identity, shot: Nuisance) -> None:
         if window.u.size:
             bend = window.v + 0.006 * window.u * window.u + 0.2 * person.texture[0] % 3
             lines = bell((np.remainder(bend, 5.2) - 2.6) / 0.7)
-            lines *= bell(window.u / 20) * bell(window.v / 8)
+            lines *= spot(window.u / 20, window.v / 8)
             window.darken(np.float32(0.4 * (person.age - 0.3)) * lines)
 
 
@@ -74,7 +86,7 @@ def beard(canvas: Canvas, person: Identity) -> None:
         jaw = ramp(v - line, 7) * ramp(across - half - 1, 5)
         below = ramp(v - lip - person.lip_lower - 4, 5)
         amount = np.maximum(amount, cheeks * np.maximum(jaw, below))
-    hairs = noise(u * 1.6 + person.texture[4], v * 1.1 + person.texture[2], 0.75, 1.6)
+    hairs = noise(u, v, (1.6, 1.1), (person.texture[4], person.texture[2]), 0.75, 1.6)
     amount = amount * person.beard_density * (0.86 + 0.2 * hairs)
     colour = (0.9 * person.hair + 0.05 * person.skin)[:, None, None] * (1 + 0.25 * hairs)
     window.blend(np.minimum(np.maximum(amount, 0), 0.93), colour)
@@ -82,18 +94,22 @@ def beard(canvas: Canvas, person: Identity) -> None:
 
 def strands(person: Identity, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Brightness of hair: strands along their direction, more isotropic where it curls."""
-    seed, curl = person.texture, np.float32(person.hair_curl)
+    seed, curl = person.texture, person.hair_curl
     wave = 2.5 * curl * np.sin(v * 0.35 + seed[3] + 0.05 * u)
-    along = noise(u * 1.3 + wave + seed[0], v * 0.35 + 0.5 * np.abs(u) * 0.3, 0.9, 4.0)
-    lumps = noise(u * 0.9 + seed[1], v * 0.9 + seed[2], 2.0)
-    return 1 + 0.22 * (1 - 0.6 * curl) * along + 0.26 * (0.3 + curl) * lumps
+    along = noise(u * 1.3 + wave, v * 0.35 + 0.15 * np.abs(u), (1, 1), (seed[0], 0), 0.9, 4.0)
+    lumps = noise(u, v, (0.9, 0.9), (seed[1], seed[2]), 2.0)
+    along *= 0.22 * (1 - 0.6 * curl)
+    lumps *= 0.26 * (0.3 + curl)
+    along += lumps
+    along += 1
+    return along
 
 
 def curtain(person: Identity, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Coverage of long hair behind the face, on the plane of the neck, float32 (112, 112)."""
     crown = np.minimum(v - 6, 0) * np.float32(1 / 62)
     edge = person.hair_back * np.sqrt(np.maximum(1 - crown * crown, 0))
-    edge += np.minimum(edge * 0.1, 1.5) * noise(u * 0 + person.texture[1], v * 0.6, 1.2, 2.0)
+    edge += np.minimum(edge * 0.1, 1.5) * noise(u, v, (0, 0.6), (person.texture[1], 0), 1.2, 2.0)
     hem = ramp(person.hair_bottom - v - 0.012 * u * u, 8)
     return ramp(edge - np.abs(u), 3) * (hem * ramp(v + 54, 2))
 
@@ -102,14 +118,21 @@ def scalp_cover(canvas: Canvas, person: Identity, outer: np.ndarray) -> np.ndarr
     """Coverage of scalp hair in front of the face, float32 (112, 112)."""
     u, v = canvas.view.u, canvas.view.v
     across = np.abs(u)
-    front = person.hairline + np.float32(person.hair_slant) * u
-    front += person.hair_peak * np.maximum(1 - across * 0.14, 0) + 0.006 * u * u
-    step = ramp(across - person.hair_temple, 7)
-    line = front + step * (person.hair_bottom - front)
-    rough = noise(u * 1.2 + person.texture[5], v * 0.4, 1.2, 2.0)
-    cover = ramp(line - v + 1.3 * rough, 3.5)
-    skull = ramp((outer - 0.62) * 50, 12)
-    return cover * skull * np.float32(person.hair_amount)
+    line = 0.006 * u
+    line += person.hair_slant
+    line *= u
+    line += person.hairline
+    line += person.hair_peak * np.maximum(1 - across * 0.14, 0)
+    across -= person.hair_temple
+    line += ramp(across, 7) * (person.hair_bottom - line)
+    rough = noise(u, v, (1.2, 0.4), (person.texture[5], 0), 1.2, 2.0)
+    rough *= 1.3
+    line -= v
+    line += rough
+    cover = ramp(line, 3.5)
+    cover *= ramp((outer - 0.62) * 50, 12)
+    cover *= person.hair_amount
+    return cover
 
 
 def scalp(canvas: Canvas, person: Identity, outer: np.ndarray) -> np.ndarray:
