@@ -1,11 +1,11 @@
-"""How every entry point starts and how it fails: one clear line, never a traceback, for bad input."""
+"""How every entry point starts, and how it fails: one clear line for bad input, no traceback."""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 import jax
-from absl import app
+from absl import app, flags, logging
 
 from data_pipelines import errors as data_errors
 from mint_jax import errors
@@ -15,6 +15,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1."""
 
     def guarded(argv: Sequence[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # Orbax reports every file it writes
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
         try:

@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message is one line that names it and the reason."""
+    """What the user gave cannot be used; the message names it and the reason in one line."""

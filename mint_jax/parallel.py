@@ -53,9 +53,7 @@ def shard(tree: Any) -> Any:
 
     def split(x: np.ndarray) -> np.ndarray:
         if x.shape[0] % count:
-            raise ValueError(
-                f"a batch of {x.shape[0]} does not divide over {count} devices"
-            )
+            raise ValueError(f"a batch of {x.shape[0]} does not divide over {count} devices")
         return x.reshape(count, x.shape[0] // count, *x.shape[1:])
 
     return _put(jax.tree.map(split, tree))

@@ -18,9 +18,7 @@ def pytest_collection_modifyitems(items):
         return
     for item in items:
         if item.get_closest_marker("full"):
-            item.add_marker(
-                pytest.mark.skip(reason="set MINT_TEST_FULL=1 (make test-full)")
-            )
+            item.add_marker(pytest.mark.skip(reason="set MINT_TEST_FULL=1 (make test-full)"))
 
 
 @pytest.fixture(scope="session")

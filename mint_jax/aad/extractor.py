@@ -16,9 +16,7 @@ from mint_jax.audited import AuditedModel
 from mint_jax.errors import InputError
 
 ALL_CONV = "all_conv"
-_IN_FLIGHT = (
-    2  # programs queued ahead of the copy to the host: enough to hide it, little memory
-)
+_IN_FLIGHT = 2  # programs queued ahead of the copy to the host: enough to hide it, little memory
 
 
 class Extractor:
@@ -51,9 +49,7 @@ class Extractor:
         chunks = [images[i : i + self.chunk] for i in range(0, len(images), self.chunk)]
         for begin, chunk, out in self._run(enumerate(chunks)):
             for layer, values in out.items():
-                rows.setdefault(
-                    layer, np.empty((len(images), *values.shape[1:]), values.dtype)
-                )
+                rows.setdefault(layer, np.empty((len(images), *values.shape[1:]), values.dtype))
                 rows[layer][begin * self.chunk :][: len(chunk)] = values[: len(chunk)]
         return rows
 
@@ -83,9 +79,7 @@ def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> C
     if reduce not in ("max", "map"):
         raise InputError(f'reduce is {reduce!r}; it must be "max" or "map"')
     if not layers:
-        raise InputError(
-            f"no layer was asked for; {model.name} has {', '.join(model.layers)}"
-        )
+        raise InputError(f"no layer was asked for; {model.name} has {', '.join(model.layers)}")
     if ALL_CONV in layers and reduce == "map":
         raise InputError(f'{ALL_CONV} exists for reduce="max" only: maps differ in size')
     conv = [layer for layer in model.layers if layer.startswith("conv")]
@@ -100,9 +94,7 @@ def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> C
             out[ALL_CONV] = jnp.concatenate([out[layer] for layer in conv], axis=-1)
         return {layer: out[layer].astype(jnp.float32) for layer in layers}
 
-    jax.eval_shape(
-        apply, model.variables, jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
-    )
+    jax.eval_shape(apply, model.variables, jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8))
     return apply
 
 

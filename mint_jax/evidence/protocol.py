@@ -261,10 +261,8 @@ class Protocol:
         features = self._join("train", self._read(kind, layer))
         if kind != "neighbour":
             return self._fit_network(kind, layer, lot, features)
-        bank, in_bank = (
-            self._join("bank", self._read(kind, layer)),
-            self._labels("bank", lot.cells[0][1]),
-        )
+        bank = self._join("bank", self._read(kind, layer))
+        in_bank = self._labels("bank", lot.cells[0][1])
         return auditors.fit_neighbours(
             features,
             lot.labels,
@@ -299,7 +297,8 @@ class Protocol:
                 rates[str(size)] = metrics.false_member_rate(called[row], people)
         if not self._shuffled:
             row, cell = int(rows[max(rows)][0]), found[str(max(rows))]
-            outcome.auditors[f"{kind}_{layer}"] = self._export(read, fitted[0], row, cell)
+            name = kind if kind == "neighbour" else f"{kind}_{layer}"
+            outcome.auditors[name] = self._export(read, fitted[0], row, cell)
 
     def _test(
         self,

@@ -70,7 +70,7 @@ def test_an_auditor_finds_a_difference_that_is_there(sides):
     assert set(outcome.auditors) == {
         "vanilla_conv1",
         "vanilla_outcome",
-        "neighbour_outcome",
+        "neighbour",
     }
     assert outcome.scores["table1/conv1/80"]["scores"].shape == (2 * PARTS["test"],)
 

@@ -1,0 +1,60 @@
+"""What the configurations of `experiments.tables` share."""
+
+from ml_collections import ConfigDict
+
+from mint_jax.errors import InputError
+
+
+def parse(arg: str | None, **known: object) -> dict:
+    """Reads `key=value,key=value` after a configuration's name, as big_vision's configs do.
+
+    Args:
+      arg: the text behind the colon of `--config=FILE:arg`, or None.
+      **known: every key with its default; a tuple of numbers is given as `1;2;3`.
+
+    Raises:
+      InputError: a key that is not known, or a value of another type than its default.
+    """
+    values = dict(known)
+    for item in filter(None, (arg or "").split(",")):
+        key, equals, text = item.partition("=")
+        if key not in known or not equals:
+            raise InputError(f"--config: {item!r} is not one of {', '.join(known)} (key=value)")
+        values[key] = _convert(key, text, known[key])
+    return values
+
+
+def _convert(key: str, text: str, default: object) -> object:
+    try:
+        if isinstance(default, tuple):
+            return tuple(type(default[0])(part) for part in text.split(";")) if text else ()
+        return type(default)(text)
+    except ValueError:
+        raise InputError(f"--config: {key}={text!r} is not of the form of {default!r}") from None
+
+
+def tables(sizes: tuple[int, ...]) -> ConfigDict:
+    """The part of a configuration that says how many auditors of which kind are trained.
+
+    What the paper does not publish (optimiser, rate, epochs, batch, kernel, pooling) is set here
+    and is a reconstruction.
+    """
+    config = ConfigDict()
+    config.seed = 0
+    config.sizes = sizes  # training samples, half of them members
+    config.seeds = 5  # auditors a cell, each with its own draw of training samples
+    config.cnn_seeds = 2
+    config.validation = 0.2  # share of the training samples that early stopping watches
+    config.vanilla = ConfigDict()
+    config.cnn = ConfigDict({"fit": {"epochs": 30, "patience": 5}})
+    config.neighbour = ConfigDict()
+    config.test_images = 1000  # of each class
+    config.calibration_images = 250  # of each class; exported with the auditors
+    config.bank_images = 2000  # of each class, at most; banks of the neighbour auditor
+    config.controls = ("random_network", "shuffled_labels", "pixels")
+    config.auditor = "neighbour"  # of experiments.train_auditor, with the layer and the protocol
+    config.layer = "outcome"
+    config.protocol = "matched"
+    config.per_device_batch = 64
+    config.workers = 0  # Grain processes; 0 decodes in threads, which is faster for one machine
+    return config

@@ -1,0 +1,108 @@
+"""The whole audit on the embedded ground truth, at small sizes: files, contract, controls."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import audit
+from experiments.configs import embedded, your_model
+from mint_jax import audited, auditors
+from mint_jax.errors import InputError
+
+CELL = {"accuracy", "accuracy_ci95", "auc", "auc_ci95", "tpr_at_fpr", "n_test", "seeds"}
+
+
+def _config(**changes):
+    config = embedded.get_config("sizes=40;80")
+    config.update(seeds=2, cnn_seeds=1, test_images=120, calibration_images=20, bank_images=200)
+    config.update(per_device_batch=32, workers=0)
+    config.vanilla.fit = {"epochs": 5}
+    config.cnn.fit = {"epochs": 2}
+    config.update(changes)
+    return config
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("audit")
+    audit.run(_config(), workdir)
+    return workdir, json.loads((workdir / "tables.json").read_text())
+
+
+def test_tables_have_the_form_of_the_contract(ran):
+    _, tables = ran
+    assert set(tables["protocols"]) == {"matched", "cross_database"}
+    for found in tables["protocols"].values():
+        layers = {"conv1", "conv2", "conv3", "conv4", "outcome", "all_conv"}
+        assert set(found["table1"]) == layers
+        assert set(found["table2"]) == {"conv1", "conv2", "conv3", "conv4"}
+        for rows in (*found["table1"].values(), *found["table2"].values(), found["neighbour"]):
+            assert set(rows) == {"40", "80"}
+            for cell in rows.values():
+                assert CELL <= set(cell)
+                assert cell["n_test"] == 240
+                assert cell["tpr_at_fpr"]["0.001"] is None  # 120 non-members cannot support it
+        random = found["controls"]["random_network"]
+        assert set(random) >= {"table1", "table2", "neighbour"}
+        assert set(random["table1"]["conv1"]) == {"80"}
+        assert set(found["controls"]["shuffled_labels"]) >= {"table1", "neighbour"}
+        assert "table2" not in found["controls"]["shuffled_labels"]
+        assert set(found["controls"]["pixels"]) == {"40", "80"}
+    rate = tables["protocols"]["cross_database"]["false_member_rate"]["table1"]["conv1"]["80"]
+    assert 0 <= rate["rate"] <= 1 and rate["n_test"] == 120
+
+
+def test_nobody_is_in_two_parts(ran):
+    _, tables = ran
+    people = [part["people"] for part in tables["sets"]["members"].values()]
+    assert sum(people) <= tables["sets"]["members"]["bank"]["images"] * 4
+    assert all(part["images"] > 0 for part in tables["sets"]["members"].values())
+
+
+def test_report_is_one_page_without_requests(ran):
+    page = (ran[0] / "report.html").read_text()
+    assert "<html" in page and 'src="http' not in page
+    assert "arXiv" in page
+
+
+def test_exported_auditors_load_and_are_bound_to_the_model(ran):
+    model = audited.load("embedded")
+    auditor = auditors.load(ran[0] / "auditors" / "matched" / "vanilla_conv1", audited=model)
+    scores = auditor.calibration["members"]
+    assert len(scores) == 20 and np.isfinite(scores).all()
+    other = audited.load("iresnet18:random=1,width=0.25,embedding_size=32,input_size=28")
+    with pytest.raises(InputError, match="audited"):
+        auditors.load(ran[0] / "auditors" / "matched" / "vanilla_conv1", audited=other)
+
+
+def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):
+    config = _config(controls=(), cnn_seeds=0)
+    tables = audit.run(config, tmp_path)
+    assert tables["protocols"]["matched"]["table1"] == ran[1]["protocols"]["matched"]["table1"]
+
+
+def test_one_chosen_auditor_is_exported(tmp_path):
+    config = _config(auditor="neighbour", layer="outcome", protocol="matched")
+    cell = audit.train_one(config, tmp_path)
+    assert cell["n_test"] == 240
+    assert auditors.load(tmp_path / "auditor").kind == "neighbour"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"auditor": "cnn", "layer": "outcome"}, "cnn"),
+        ({"auditor": "svm"}, "svm"),
+        ({"protocol": "paper"}, "paper"),
+    ],
+)
+def test_unknown_choices_are_refused_before_work_begins(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        audit.train_one(_config(**change), tmp_path)
+
+
+@pytest.mark.parametrize("arg", ["", "onnx=a.onnx", "onnx=a,members=b,externals=c,sizes=x"])
+def test_a_configuration_that_lacks_something_says_what(arg):
+    with pytest.raises(InputError):
+        your_model.get_config(arg)
