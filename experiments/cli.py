@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from data_pipelines import errors as data_errors
 from mint_jax import errors
@@ -19,13 +20,32 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             logging.set_verbosity(logging.WARNING)  # Orbax reports every file it writes
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
+        _check_config()
         try:
             main(argv)
         except (errors.InputError, data_errors.InputError) as error:
             _fail(str(error))
 
     _share_compiled_programs()
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags; of an error within a configuration only the message of the error is left."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        ours = [line.partition("InputError: ")[2] for line in lines if "InputError: " in line]
+        _fail((ours or [" ".join(lines)])[-1] + " (--help lists the flags)")
+
+
+def _check_config() -> None:
+    """ml_collections reports a missing file late, and without its name."""
+    if "config" in flags.FLAGS:
+        path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
+        if not os.path.isfile(path):
+            _fail(f"--config: {path}: no such file")
 
 
 def _fail(message: str) -> None:

@@ -1,0 +1,37 @@
+"""Bad input at the command line: one clear line, exit status 1, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+YOURS = "--config=experiments/configs/your_model.py"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tables", "--workdir={w}", YOURS], "needs onnx="),
+        (["tables", "--workdir={w}", "--config=experiments/configs/none.py"], "none.py"),
+        (["tables", "--workdir={w}", "--config=experiments/configs/embedded.py:n=3"], "n=3"),
+        (["tables", "--config=experiments/configs/embedded.py"], "workdir"),
+        (["tables", "--workdir={w}", YOURS + ":onnx=no.onnx,members=a,externals=b"], "no.onnx"),
+        (["train_auditor", "everything"], "workdir"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, words, tmp_path):
+    arguments = [argument.format(w=tmp_path) for argument in arguments]
+    run = subprocess.run(
+        [sys.executable, "-m", f"experiments.{arguments[0]}", *arguments[1:]],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr + run.stdout
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("error: ") and words in line
