@@ -1,0 +1,171 @@
+"""Training of an audited model from images and labels, resumable after each epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from tqdm import tqdm
+
+from mint_jax import parallel
+from mint_jax.errors import InputError
+from mint_jax.lab.config import TrainConfig
+from mint_jax.lab.step import build_optimizer, init_state, make_step
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained audited model.
+
+    Attributes:
+      variables: {"params", "batch_stats"} of the network.
+      head: "prototypes" (classes, D), and "bias" (classes,) of a softmax head; NumPy.
+      losses: (epochs, steps an epoch) float64; the mean loss of each step's batch.
+    """
+
+    variables: dict[str, Any]
+    head: dict[str, np.ndarray]
+    losses: np.ndarray
+
+
+def epoch_rows(images: int, config: TrainConfig, epoch: int) -> np.ndarray:
+    """Rows of each batch of an epoch, (steps, batch_size) int64; the remainder is left out.
+
+    Raises:
+      InputError: there are fewer images than one batch holds.
+    """
+    steps = images // config.batch_size
+    if not steps:
+        raise InputError(f"{images} training images do not fill a batch of {config.batch_size}")
+    order = np.random.default_rng([config.seed, epoch]).permutation(images)
+    return order[: steps * config.batch_size].reshape(steps, config.batch_size)
+
+
+def train(
+    config: TrainConfig,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    workdir: Path | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+) -> Trained:
+    """Trains an audited model.
+
+    Args:
+      config: architecture, head, optimiser, augmentation, seed.
+      images: (n, S, S, 3) uint8 RGB at the network's input size S; a `np.memmap` will do.
+      labels: (n,) integers 0 .. classes - 1.
+      workdir: folder for a checkpoint after each epoch, from which the same call resumes;
+        the result is that of an uninterrupted run. None keeps nothing.
+      epochs: stop after that many epochs; the schedule stays that of `config.epochs`.
+      steps: stop each epoch after that many steps.
+
+    Returns:
+      The trained model.
+
+    Raises:
+      InputError: images of another size, labels that do not fit, a loss that is not finite.
+    """
+    images, labels = _checked(config, images, labels)
+    steps_per_epoch = len(epoch_rows(len(images), config, 0))
+    optimizer = build_optimizer(config, steps_per_epoch)
+    step = make_step(config, optimizer)
+    checkpoints = _Checkpoints(workdir)
+    state = init_state(config, optimizer, int(labels.max()) + 1)
+    state, losses = checkpoints.restore(state, (config.epochs, steps or steps_per_epoch))
+    state = parallel.replicate(state)
+    for epoch in range(checkpoints.next_epoch, epochs or config.epochs):
+        batches = _batches(config, images, labels, epoch, steps)
+        state, losses[epoch] = _run_epoch(step, state, batches, losses.shape[1], epoch)
+        checkpoints.save(epoch, parallel.unreplicate(state), losses)
+    state = jax.tree.map(np.asarray, parallel.unreplicate(state))
+    variables = {
+        "params": state["params"]["network"],
+        "batch_stats": state["batch_stats"],
+    }
+    return Trained(variables, state["params"]["head"], losses[: epochs or config.epochs])
+
+
+def _checked(config: TrainConfig, images: np.ndarray, labels: np.ndarray):
+    size = config.architecture["input_size"]
+    if images.shape[1:] != (size, size, 3) or images.dtype != np.uint8:
+        raise InputError(
+            f"training images are {images.dtype} {images.shape[1:]}; "
+            f"the network takes uint8 ({size}, {size}, 3)"
+        )
+    labels = np.asarray(labels, np.int32)
+    if labels.shape != (len(images),) or labels.min() < 0:
+        raise InputError(f"{len(images)} images need as many labels >= 0, not {labels.shape}")
+    return images, labels
+
+
+def _batches(
+    config: TrainConfig,
+    images: np.ndarray,
+    labels: np.ndarray,
+    epoch: int,
+    steps: int | None,
+) -> Iterator[dict[str, jax.Array]]:
+    position = np.arange(config.batch_size, dtype=np.int32)
+    for rows in epoch_rows(len(images), config, epoch)[:steps]:
+        yield parallel.shard({"image": images[rows], "label": labels[rows], "position": position})
+
+
+def _run_epoch(step, state, batches, total: int, epoch: int) -> tuple[Any, np.ndarray]:
+    """One epoch; a step's loss is read while the next one runs."""
+    losses = []
+    with tqdm(batches, total=total, desc=f"epoch {epoch + 1}", unit="step") as progress:
+        pending = None
+        for batch in progress:
+            state, loss = step(state, batch)
+            if pending is not None:
+                losses.append(_finite(pending, epoch, len(losses)))
+                progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+            pending = loss
+        losses.append(_finite(pending, epoch, len(losses)))
+    return state, np.asarray(losses)
+
+
+def _finite(loss: jax.Array, epoch: int, step: int) -> float:
+    value = float(parallel.unreplicate(loss))
+    if not np.isfinite(value):
+        raise InputError(
+            f"the training loss is {value} at step {step + 1} of epoch {epoch + 1}: "
+            "lower the learning rate"
+        )
+    return value
+
+
+class _Checkpoints:
+    """The newest epoch's state and all losses so far, in an Orbax folder."""
+
+    def __init__(self, workdir: Path | None):
+        self._manager = None
+        if workdir is not None:
+            options = ocp.CheckpointManagerOptions(max_to_keep=1)
+            folder = Path(workdir).absolute() / "checkpoints"
+            self._manager = ocp.CheckpointManager(folder, options=options)
+
+    @property
+    def next_epoch(self) -> int:
+        latest = self._manager.latest_step() if self._manager else None
+        return 0 if latest is None else latest + 1
+
+    def restore(self, state: Any, shape: tuple[int, int]) -> tuple[Any, np.ndarray]:
+        losses = np.zeros(shape)
+        if not self.next_epoch:
+            return state, losses
+        target = {"state": state, "losses": losses}
+        saved = self._manager.restore(self.next_epoch - 1, args=ocp.args.StandardRestore(target))
+        return saved["state"], np.array(saved["losses"])
+
+    def save(self, epoch: int, state: Any, losses: np.ndarray) -> None:
+        if self._manager is None:
+            return
+        content = {"state": state, "losses": losses}
+        self._manager.save(epoch, args=ocp.args.StandardSave(content))
+        self._manager.wait_until_finished()
