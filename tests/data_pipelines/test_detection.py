@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from data_pipelines import detection, images
-from data_pipelines.detection import Faces, Lazy, YuNet, limited
+from data_pipelines.detection import Lazy, YuNet, limited
 from data_pipelines.errors import InputError
+from data_pipelines.faces import Faces
 from data_pipelines.mtcnn import MTCNN, suppress
 
 

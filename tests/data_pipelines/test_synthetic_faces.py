@@ -45,7 +45,7 @@ RECORDED = {
 
 def photographs(database, people, each, seed=0):
     source = SyntheticFaces(database, seed, people, each)
-    return np.stack([source[i]["image"] for i in range(len(source))]), source.labels
+    return np.stack([source[i]["image"] for i in range(len(source))]), source.identities
 
 
 def verification_auc(vectors, labels):
@@ -81,7 +81,7 @@ def test_items_have_the_agreed_form():
     assert item["image"].shape == (112, 112, 3) and item["image"].dtype == np.uint8
     assert item["image"].flags["C_CONTIGUOUS"]
     np.testing.assert_array_equal(source[-1]["image"], source[79]["image"])
-    np.testing.assert_array_equal(source.labels, [source[i]["identity"] for i in range(80)])
+    np.testing.assert_array_equal(source.identities, [source[i]["identity"] for i in range(80)])
 
 
 @pytest.mark.parametrize("database", DATABASES)

@@ -71,8 +71,3 @@ class SyntheticFaces:
             "key": self._key(position),
             "database": self.database,
         }
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The person of every photograph: `identities`."""
-        return self.identities
