@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import audit_set, duplicates
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
+from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, Subset
 from experiments import lab_models, photos
 from experiments.configs import lab
@@ -134,29 +135,37 @@ def wanted_images(config: ConfigDict) -> dict[str, int]:
 
 
 def partition(sources: Sequence[Any], wanted: Mapping[str, int], seed: int) -> dict[str, Any]:
-    """Cuts sources into parts with disjoint identities, each source in the same proportions.
+    """Cuts sources into parts with disjoint identities, about as much of each source in each part.
 
     Args:
       sources: random-access sources; identities of different sources are different people.
-      wanted: {part: number of images}. A part gets no more than that, small sources first, and
-        less where there is not enough: then all parts shrink in proportion.
+      wanted: {part: number of images}. Where there is not enough, the bank gives way first, down to
+        a quarter of the images; then all parts shrink alike. A small source is used whole.
       seed: of the cut.
 
     Returns:
       {part: source}.
     """
-    shares = {part: count / sum(wanted.values()) for part, count in wanted.items()}
-    everything, begin = Concatenated(sources), 0
-    rows = {part: [] for part in wanted}
-    for source in sources:
-        for part, found in audit_set.split(source.identities, shares, seed).items():
-            rows[part].append(found + begin)
-        begin += len(source)
-    return {part: Subset(everything, _in_turn(rows[part], wanted[part])) for part in wanted}
+    everything, begins = Concatenated(sources), np.cumsum([0, *map(len, sources)])
+    rows, missing = {part: [] for part in wanted}, dict(wanted)
+    by_size = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    for left, i in zip(range(len(sources), 0, -1), by_size, strict=True):
+        quota = {part: -(-count // left) for part, count in missing.items()}
+        for part, found in _cut(sources[i], quota, seed).items():
+            rows[part].append(found + begins[i])
+            missing[part] -= len(found)
+    return {part: Subset(everything, np.sort(np.concatenate(rows[part]))) for part in wanted}
 
 
-def _in_turn(groups: list[np.ndarray], count: int) -> np.ndarray:
-    """The first `count` rows when the groups take turns, so that a small group is kept whole."""
-    turn = np.concatenate([np.arange(len(group)) for group in groups])
-    rows = np.concatenate(groups)
-    return np.sort(rows[np.argsort(turn, kind="stable")[:count]])
+def _cut(source: Any, quota: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """{part: rows} of one source, with the quota or as much of it as whole people allow."""
+    counts, scale, least = dict(quota), 1.0, len(source) // 4
+    while True:
+        try:
+            kept = {part: int(count * scale) for part, count in counts.items()}
+            return audit_set.split(source.identities, kept, seed)
+        except InputError:  # people cannot be torn apart, so what fits is found by trying
+            if counts["bank"] > least:
+                counts["bank"] = max(least, counts["bank"] - 1 - len(source) // 100)
+            else:
+                scale *= 0.95
