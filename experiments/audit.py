@@ -181,9 +181,10 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     others = {"matched": "non_members", "cross_database": "externals"}.get(config.protocol)
     if others is None or not getattr(subject, others):
         raise InputError(f"this audit has no {config.protocol!r} protocol")
+    unused = {"externals": {}} if others == "non_members" else {"non_members": None}
     config = config.copy_and_resolve_references()
     config.update(controls=(), cnn_seeds=int(config.auditor == "cnn"))
-    populations = read(subject, config)
+    populations = read(dataclasses.replace(subject, **unused), config)
     job = (config.auditor, config.layer, 1)
     protocol = Protocol(populations["members"], populations[others], plan, sizes=plan.sizes[-1:])
     outcome = protocol.run([job])
