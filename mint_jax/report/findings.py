@@ -147,11 +147,12 @@ def _cross(tables: Mapping, kind: str) -> Iterator[Finding]:
         text += f" Pixels alone, without any network, give {words.figure(pixels)}."
     else:
         text += " No blind control was read beside it."
-    lead = _explained(words.AUDITORS[kind], cell, [c for c in (random, pixels) if c])
+    blind, known = [c for c in (random, pixels) if c], bool(tables["protocols"].get("matched"))
+    lead = _explained(words.AUDITORS[kind], cell, blind, known)
     yield Finding(lead, text, "warning")
 
 
-def _explained(auditor: str, cell: dict, blind: list[dict]) -> str:
+def _explained(auditor: str, cell: dict, blind: list[dict], matched_known: bool) -> str:
     """What the blind controls leave of a cross-database figure."""
     if not words.excludes_chance(cell, "accuracy"):
         return f"The {auditor} auditor does not even tell the databases apart."
@@ -159,7 +160,14 @@ def _explained(auditor: str, cell: dict, blind: list[dict]) -> str:
         return f"Nobody can say what the {auditor} auditor recognises between databases."
     strongest = max(blind, key=lambda c: c["accuracy"])
     if strongest["accuracy_ci95"][1] >= cell["accuracy_ci95"][0]:
-        return f"Between databases the {auditor} auditor recognises the database, not membership."
+        if matched_known:
+            return (
+                f"Between databases the {auditor} auditor recognises the database, not membership."
+            )
+        return (
+            f"Between databases the {auditor} auditor cannot be told from the blind controls, "
+            "which know nothing of membership."
+        )
     if not words.excludes_chance(strongest, "accuracy"):
         return (
             f"Between databases the {auditor} auditor reads what the blind controls do not; "

@@ -97,6 +97,14 @@ def test_cross_database_is_read_against_the_blind_controls(figures, lead):
     assert found.weight == "warning"
 
 
+def test_without_a_matched_split_nobody_says_what_an_auditor_recognises():
+    tables = _tables()
+    tables["protocols"]["matched"] = None
+    found = findings.headlines(tables)[-1]
+    assert "cannot be told from the blind controls" in found.lead
+    assert "matched: none known" in found.text
+
+
 def test_cross_database_without_controls_says_nothing():
     tables = _tables()
     tables["protocols"]["cross_database"]["controls"] = {}
