@@ -1,7 +1,6 @@
 """The synthetic faces are what they are said to be: stable, face-like, hard for raw pixels."""
 
 import pickle
-import time
 
 import cv2
 import numpy as np
@@ -182,19 +181,6 @@ def test_databases_differ_as_collections_do():
         k: np.median([cv2.Laplacian(i, cv2.CV_32F).std() for i in v]) for k, v in images.items()
     }
     assert max(sharpness.values()) > 1.15 * min(sharpness.values())
-
-
-def test_rendering_is_quick(full):
-    source = SyntheticFaces("studio", 0, 100, 8)
-    source[0]
-    blocks = []
-    for start in range(0, 800 if full else 160, 20):
-        begin = time.process_time()
-        for i in range(start, start + 20):
-            source[i]
-        blocks.append((time.process_time() - begin) / 20)
-    # The best block, as neighbours on a shared core slow the others; reduced runs are lenient.
-    assert min(blocks) <= (0.005 if full else 0.010)
 
 
 @pytest.mark.parametrize(
