@@ -108,7 +108,7 @@ def _protocol(
     members, non_members = populations["members"], populations[others]
     true = populations["non_members"]
     bystanders = true["test"] if others == "externals" and true else None
-    largest = plan.sizes[-1:]
+    largest = (max(plan.sizes),)
     protocol = functools.partial(Protocol, members, non_members)
     outcome = protocol(plan, bystanders=bystanders, title=name).run()
     found = outcome.tables["controls"] = {}
@@ -186,7 +186,7 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     config.update(controls=(), cnn_seeds=int(config.auditor == "cnn"))
     populations = read(dataclasses.replace(subject, **unused), config)
     job = (config.auditor, config.layer, 1)
-    protocol = Protocol(populations["members"], populations[others], plan, sizes=plan.sizes[-1:])
+    protocol = Protocol(populations["members"], populations[others], plan, sizes=(max(plan.sizes),))
     outcome = protocol.run([job])
     (auditor,) = outcome.auditors.values()
     auditors.save(auditor, workdir / "auditor")

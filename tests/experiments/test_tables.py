@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import audit
+from experiments import audit, audit_sets
 from experiments.configs import embedded, your_model
 from mint_jax import audited, auditors
 from mint_jax.errors import InputError
@@ -53,11 +53,18 @@ def test_tables_have_the_form_of_the_contract(ran):
     assert 0 <= rate["rate"] <= 1 and rate["n_test"] == 120
 
 
-def test_nobody_is_in_two_parts(ran):
-    _, tables = ran
-    people = [part["people"] for part in tables["sets"]["members"].values()]
-    assert sum(people) <= tables["sets"]["members"]["bank"]["images"] * 4
-    assert all(part["images"] > 0 for part in tables["sets"]["members"].values())
+def test_nobody_is_in_two_parts_nor_on_both_sides(tmp_path):
+    config = embedded.get_config()
+    subject = audit_sets.embedded(config, tmp_path)
+    seen = set()
+    for source in (subject.members, subject.non_members):
+        for name, part in audit_sets.partition(
+            [source], audit_sets.wanted_images(config), config.seed
+        ).items():
+            people = {key.rpartition("/")[0] for key in part.keys}
+            assert len(part) == audit_sets.wanted_images(config)[name]
+            assert not people & seen
+            seen |= people
 
 
 def test_report_is_one_page_without_requests(ran):
