@@ -5,7 +5,7 @@ One program is compiled per set of layers; XLA removes what none of them needs, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,10 @@ class Extractor:
     """Images in, AAD out: `extractor(images) -> {layer: array}`; made by `make_extractor`.
 
     Images run in chunks of `chunk = per_device_batch * devices`, the last one padded, through one
-    compiled program of one shape. A row's bits therefore depend on the image alone, not on how
-    many images are asked for at once nor on how many devices there are.
+    compiled program of one shape. A row's values therefore depend on the image alone, not on how
+    many images are asked for at once nor on how many devices there are. Its last bits depend on its
+    place in a device's share as well, on processors whose matrix products treat the rows at the
+    border of a block in another order.
     """
 
     def __init__(
@@ -47,14 +49,18 @@ class Extractor:
         """AAD of `images`, uint8 (B, H, W, 3) RGB: {layer: (B, ...)}; B may be any number."""
         rows = {}
         chunks = [images[i : i + self.chunk] for i in range(0, len(images), self.chunk)]
-        for begin, chunk, out in self._run(enumerate(chunks)):
+        for begin, chunk, out in self.stream(enumerate(chunks)):
             for layer, values in out.items():
                 rows.setdefault(layer, np.empty((len(images), *values.shape[1:]), values.dtype))
                 rows[layer][begin * self.chunk :][: len(chunk)] = values[: len(chunk)]
         return rows
 
-    def _run(self, chunks: Iterable) -> Iterable:
-        """Yields (tag, images, values) for each (tag, images), keeping the devices busy."""
+    def stream(self, chunks: Iterable) -> Iterator:
+        """Yields (tag, images, values) for each (tag, images), keeping the devices busy.
+
+        `images` are uint8 (b <= chunk, H, W, 3) RGB, `values` {layer: (chunk, ...)}, of which the
+        first b rows are theirs.
+        """
         queue = deque()
         for tag, images in chunks:
             queue.append((tag, images, self.start(images)))
@@ -137,7 +143,7 @@ def extract(
       {layer: (n, ...) float32}
     """
     out = {} if out is None else out
-    for rows, _, values in extractor._run((batch, batch["image"]) for batch in batches):
+    for rows, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
         mask = np.asarray(rows["_mask"], bool)
         for layer, value in values.items():
             if layer not in out:
