@@ -11,6 +11,7 @@ import numpy as np
 from data_pipelines.errors import InputError
 
 SIZE = 112
+_WIDE = 128  # the side of the same crop with more around it
 # Left eye, right eye, tip of the nose, left and right corner of the mouth, as seen in the image.
 TEMPLATE = np.array(
     [
@@ -21,7 +22,7 @@ TEMPLATE = np.array(
         [70.7299, 92.2041],
     ]
 )
-_SHRINK = 0.5  # below this scale a bilinear warp skips pixels, so the image is averaged down first
+_SHRINK = 0.5  # below this scale a bilinear warp skips pixels
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -54,13 +55,28 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.column_stack([rotation, shift])
 
 
-def align(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+def template(size: int) -> np.ndarray:
+    """(5, 2) places of the landmarks in a square of `size` pixels, as InsightFace has them.
+
+    For a multiple of 128 that is none of 112 they are shifted: its crops are wider, to the left and
+    right and below the face. Every other size scales the template of 112.
+    """
+    if size % _WIDE or not size % SIZE:
+        return TEMPLATE * (size / SIZE)
+    return (TEMPLATE + ((_WIDE - SIZE) / 2, 0)) * (size / _WIDE)
+
+
+def align(
+    image: np.ndarray, landmarks: np.ndarray, size: int = SIZE, antialias: bool = False
+) -> np.ndarray:
     """Cuts a face out of an image so that its landmarks lie on the ArcFace template.
 
     Args:
       image: (H, W, 3) uint8.
       landmarks: (5, 2) pixels: left eye, right eye, nose, left and right corner of the mouth.
       size: side of the result in pixels; the template scales with it.
+      antialias: whether a face that is more than twice as large as the result is averaged down
+        before the bilinear warp. Without, the result is that of InsightFace's `norm_crop`.
 
     Returns:
       (size, size, 3) uint8; what lies outside of `image` is black.
@@ -68,9 +84,9 @@ def align(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.ndar
     Raises:
       InputError: landmarks from which no transform follows.
     """
-    matrix = similarity(landmarks, TEMPLATE * (size / SIZE))
+    matrix = similarity(landmarks, template(size))
     scale = np.hypot(*matrix[:, 0])
-    if scale < _SHRINK:
+    if antialias and scale < _SHRINK:
         image, factor = _shrink(image, scale)
         # The middle of pixel 0 is at 0: a factor f takes x to f (x + 1/2) - 1/2, and back.
         matrix[:, 2] += matrix[:, :2] @ (0.5 / factor - 0.5)

@@ -1,7 +1,8 @@
 """Detection of faces and of the five landmarks that alignment needs.
 
 A detector is a function `detector(image) -> Faces` of an (H, W, 3) uint8 RGB image. The default is
-MTCNN, whose weights come with an installed package; YuNet runs where its .onnx file is given.
+MTCNN, whose weights come with an installed package; an .onnx file of YuNet, SCRFD or RetinaFace is
+told by its graph.
 """
 
 import threading
@@ -15,9 +16,12 @@ from data_pipelines.errors import InputError
 from data_pipelines.faces import Faces
 
 _LONGEST = 640  # pixels of the longer side; larger images are detected on a smaller copy
+_AROUND = 0.5  # of a box's longer side: the margin in which a detector looks for its face
+_SAME = 0.2  # intersection over union of a detection with the box that is meant
 _YUNET_SCORE = 0.6
 _YUNET_OVERLAP = 0.3
 _YUNET_CANDIDATES = 5000
+_YUNET_OUTPUTS = {f"{part}_{n}" for part in ("cls", "obj", "bbox", "kps") for n in (8, 16, 32)}
 
 Detector = Callable[[np.ndarray], Faces]
 
@@ -45,6 +49,48 @@ def landmarks(faces: Faces, shape: tuple[int, ...]) -> np.ndarray:
     return faces.landmarks[np.argmax(area - 2 * distance)]
 
 
+def find_landmarks(
+    detector: Detector, image: np.ndarray, box: np.ndarray | None = None
+) -> np.ndarray:
+    """Detects the landmarks of one face of an image.
+
+    Args:
+      detector: finds the faces.
+      image: (H, W, 3) uint8 RGB.
+      box: (4,) left, top, right, bottom in pixels of the face that is meant, which is then looked
+        for in its neighbourhood alone; None takes the face that the image is about.
+
+    Returns:
+      (5, 2) float32 pixels.
+
+    Raises:
+      InputError: no face, or none there, or a box that is none.
+    """
+    if box is None:
+        return landmarks(detector(image), image.shape)
+    if not np.isfinite(box).all():
+        raise InputError("the box of the face is not finite numbers")
+    left, top, right, bottom = np.asarray(box, float)
+    margin = _AROUND * max(right - left, bottom - top)
+    x, y = max(0, int(left - margin)), max(0, int(top - margin))
+    around = image[y : max(0, int(bottom + margin)), x : max(0, int(right + margin))]
+    if not around.size:
+        raise InputError("the box of the face lies outside of the image")
+    faces = detector(np.ascontiguousarray(around))
+    overlaps = _overlaps(faces.boxes + np.float32([x, y, x, y]), np.float32(box))
+    if overlaps.max(initial=0) < _SAME:
+        raise InputError("no face was found where the database has one")
+    return faces.landmarks[overlaps.argmax()] + np.float32([x, y])
+
+
+def _overlaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Intersection over union of (n, 4) boxes with one (4,) box."""
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    shared = np.prod(np.maximum(sides, 0), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    return shared / (areas - shared)
+
+
 class Lazy:
     """A detector that is loaded when its first image comes, once a thread, and pickles before.
 
@@ -52,7 +98,7 @@ class Lazy:
     """
 
     def __init__(self, detector: str | Path | Detector | None):
-        """Takes a YuNet .onnx file, a detector, or None for the default one.
+        """Takes an .onnx file, as `load` understands it, a detector, or None for the default one.
 
         Raises:
           InputError: a file that does not exist.
@@ -74,12 +120,37 @@ class Lazy:
             from data_pipelines.mtcnn import MTCNN  # onnxruntime: only where it is needed
 
             return MTCNN()
-        return self._detector if callable(self._detector) else YuNet(self._detector)
+        return self._detector if callable(self._detector) else load(self._detector)
+
+
+def load(path: str | Path) -> Detector:
+    """Loads the detector that an .onnx file holds.
+
+    It is told by the graph: YuNet of OpenCV by the names of its outputs, SCRFD and RetinaFace of
+    InsightFace, with landmarks, and RetinaFace of PyTorch by their shapes.
+
+    Raises:
+      InputError: no network, or none of these.
+    """
+    from data_pipelines.retinaface import RetinaFace  # onnxruntime: only where it is needed
+    from data_pipelines.scrfd import SCRFD, Network
+
+    network = Network(path)
+    if set(network.names) == _YUNET_OUTPUTS:
+        return YuNet(path)
+    detector = SCRFD.of(network) or RetinaFace.of(network)
+    if detector is None:
+        found = ", ".join("x".join(map(str, table)) for table in network.tables)
+        raise InputError(
+            f"{path}: not a face detector that is understood (YuNet, SCRFD with landmarks, "
+            f"RetinaFace); its outputs are {found}"
+        )
+    return detector
 
 
 def limited(detector: Detector, image: np.ndarray, longest: int = _LONGEST) -> Faces:
-    """Runs a detector on a copy whose longer side has at most `longest` pixels."""
-    scale = longest / max(image.shape[:2])
+    """Runs a detector on a copy whose longer side has at most `longest` pixels, if it can."""
+    scale = max(longest / max(image.shape[:2]), 1 / min(image.shape[:2]))  # a pixel stays
     if scale >= 1:
         return detector(image)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

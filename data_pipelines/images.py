@@ -10,31 +10,33 @@ from data_pipelines.errors import InputError
 SUFFIXES = frozenset(".bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
 
 
-def read(path: str | Path) -> np.ndarray:
-    """Reads an image file.
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+      InputError: it cannot be read; the message gives the reason alone.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(error.strerror) from None
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Encodes (H, W, 3) uint8 RGB as a JPEG of that quality, 1 to 100."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decodes an image.
 
     EXIF orientation is applied; grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha
     channel is dropped.
 
     Returns:
       (H, W, 3) uint8 RGB.
-
-    Raises:
-      InputError: the file cannot be read, is no image, or is cut off.
-    """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    try:
-        return decode(data)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Decodes an image; see `read`.
 
     Raises:
       InputError: `data` is no image, or is cut off.

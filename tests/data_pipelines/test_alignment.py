@@ -40,6 +40,54 @@ def test_noisy_correspondences_are_least_squares():
         np.testing.assert_allclose(similarity(points, TEMPLATE), [[a, -b, c], [b, a, d]])
 
 
+def _umeyama(source, target):
+    """Umeyama 1991, equations 40 to 43, for points in rows."""
+    s, t = source - source.mean(0), target - target.mean(0)
+    u, d, v = np.linalg.svd(t.T @ s / len(s))
+    sign = np.array([1, np.sign(np.linalg.det(u) * np.linalg.det(v))])
+    rotation = u * sign @ v
+    matrix = d @ sign / s.var(0).sum() * rotation
+    return np.column_stack([matrix, target.mean(0) - matrix @ source.mean(0)])
+
+
+def _norm_crop(image, landmarks, size):
+    """InsightFace's crop: its template is shifted where a side is told in multiples of 128."""
+    target = TEMPLATE * size / 112 if size % 112 == 0 else (TEMPLATE + (8, 0)) * size / 128
+    matrix = _umeyama(np.asarray(landmarks, float), target)
+    return cv2.warpAffine(image, matrix, (size, size), borderValue=0)
+
+
+def _apart(image, landmarks, size):
+    """The largest difference in grey levels between `align` and InsightFace's crop."""
+    crop = _norm_crop(image, landmarks, size).astype(int)
+    return np.abs(align(image, landmarks, size) - crop).max()
+
+
+@pytest.mark.parametrize("size", [112, 128, 224, 256, 896])
+@pytest.mark.parametrize("scale", [0.3, 1, 1.7, 4.9, 12])
+def test_as_norm_crop_at_every_scale_rotation_and_position(size, scale):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    for degrees in (-180, -95, -30, 0, 17, 90):
+        middle = rng.uniform(-50, (690, 530))
+        points = _apply(_transform(scale, degrees, (0, 0)), TEMPLATE - 56) + middle
+        assert _apart(image, points, size) <= 1
+        assert _apart(image, points + rng.normal(0, 4 * scale, (5, 2)), size) <= 1
+
+
+@pytest.mark.parametrize("size", [112, 224])
+def test_as_norm_crop_on_real_photos(test_data, size):
+    model = str(test_data / "models" / "yunet_2023mar.onnx")
+    detector = cv2.FaceDetectorYN.create(model, "", (250, 250), 0.6)
+    paths = sorted((test_data / "faces" / "lfw10").glob("*/*.jpg"))
+    assert len(paths) == 100
+    for path in paths:
+        photo = cv2.imread(str(path))
+        face = max(detector.detect(photo)[1], key=lambda row: row[2] * row[3])
+        assert _apart(photo, face[4:14].reshape(5, 2), size) <= 1
+        assert align(photo, face[4:14].reshape(5, 2), size).mean() > 20
+
+
 def test_mirrored_points_are_not_mirrored_back():
     matrix = similarity(TEMPLATE * (-1, 1), TEMPLATE)
     assert np.linalg.det(matrix[:, :2]) > 0
@@ -71,12 +119,17 @@ def test_large_photos_are_averaged_down(factor):
     side = int(112 * factor)
     large = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
     noisy = np.clip(large + rng.normal(0, 40, large.shape), 0, 255).astype(np.uint8)
-    found = align(noisy, (TEMPLATE + 0.5) * factor - 0.5)
+    found = align(noisy, (TEMPLATE + 0.5) * factor - 0.5, antialias=True)
     area = cv2.resize(noisy, (112, 112), interpolation=cv2.INTER_AREA)
     assert np.abs(found.astype(float) - area)[2:-2, 2:-2].mean() < 1.5
-    matrix = similarity((TEMPLATE + 0.5) * factor - 0.5, TEMPLATE)
-    warped = cv2.warpAffine(noisy, matrix, (112, 112))
+    warped = align(noisy, (TEMPLATE + 0.5) * factor - 0.5)
     assert np.abs(warped.astype(float) - area)[2:-2, 2:-2].mean() > 8
+
+
+def test_faces_less_than_twice_as_large_are_not_averaged():
+    image = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    points = TEMPLATE * 1.99 + 5
+    np.testing.assert_array_equal(align(image, points, antialias=True), align(image, points))
 
 
 def test_outside_of_the_photo_is_black():
