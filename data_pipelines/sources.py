@@ -6,93 +6,32 @@ A source has `len(source)`, `source[i]`, and two columns that need no decoding: 
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from data_pipelines import detection, images
-from data_pipelines.alignment import SIZE, align
+from data_pipelines import databases
+from data_pipelines.bin_pack import BinPack
+from data_pipelines.databases.image_folder import ImageFolder
+from data_pipelines.encoded import digest
 from data_pipelines.errors import InputError
+from data_pipelines.recordio import RecordIOSource
 
-_ALIGN = ("auto", "always", "never")
+Origin = tuple[Any, np.ndarray, np.ndarray]
 
 
-class ImageFolder:
-    """Images of a folder and its sub-folders, in the order of their names.
+def origins(source: Any, rows: np.ndarray) -> list[Origin]:
+    """Where rows of a source come from, through subsets, concatenations and caches.
 
-    An image's identity is its sub-folder; an image directly in the folder is its own identity.
-
-    Attributes:
-      keys: (n,) tuple of paths relative to the folder, with forward slashes.
-      identities: (n,) int64.
-      database: the folder's name.
+    Returns:
+      [(base source, its rows (m,) int64, their places (m,) in `rows`)]; the places of all pieces
+      together are every place once.
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        align: str = "auto",
-        detector: str | Path | Callable | None = None,
-    ):
-        """Lists the folder; reads no image.
-
-        Args:
-          path: the folder.
-          align: "auto" takes an image of 112x112 as aligned already and aligns every other;
-            "always" aligns all; "never" only resizes.
-          detector: a YuNet .onnx file, a function as in `data_pipelines.detection`, or None for
-            the default detector. Nothing is loaded before the first image needs it.
-
-        Raises:
-          InputError: no such folder, no image in it, or an unknown `align`.
-        """
-        if align not in _ALIGN:
-            raise InputError(f"align is {align!r}; it must be one of {', '.join(_ALIGN)}")
-        self.path, self.align = Path(path), align
-        self.database = self.path.resolve().name
-        self.keys = _list_images(self.path)
-        self.identities = _identities(self.keys)
-        self._detector = detection.Lazy(detector)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Reads an image.
-
-        Raises:
-          InputError: it cannot be decoded, or no face is found; names the file and the reason.
-        """
-        path = os.path.join(self.path, self.keys[index])
-        image = images.read(path)
-        try:
-            face = self._face(image)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        return {
-            "image": face,
-            "identity": int(self.identities[index]),
-            "key": self.keys[index],
-            "database": self.database,
-        }
-
-    def sha256(self, index: int) -> str | None:
-        """SHA-256 of the file as it is, in hexadecimal; None where it cannot be read."""
-        try:
-            with open(self.path / self.keys[index], "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
-
-    def _face(self, image: np.ndarray) -> np.ndarray:
-        fits = image.shape[:2] == (SIZE, SIZE)
-        if self.align == "always" or (self.align == "auto" and not fits):
-            return align(image, detection.landmarks(self._detector(image), image.shape))
-        return image if fits else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    if hasattr(source, "origins"):
+        return source.origins(rows)
+    return [(source, rows, np.arange(len(rows)))]
 
 
 class Subset:
@@ -103,7 +42,7 @@ class Subset:
 
     @property
     def identities(self) -> np.ndarray:
-        return np.asarray(self.source.identities)[self.rows]
+        return self.source.identities[self.rows]  # of these rows alone, where reading them is work
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -115,6 +54,15 @@ class Subset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.source[int(self.rows[index])]
+
+    def sha256(self, row: int) -> str | None:
+        return self.source.sha256(int(self.rows[row]))
+
+    def fingerprint(self) -> str:
+        return digest(self.source.fingerprint(), hashlib.sha256(self.rows).hexdigest())
+
+    def origins(self, rows: np.ndarray) -> list[Origin]:
+        return origins(self.source, self.rows[rows])
 
 
 class Concatenated:
@@ -151,40 +99,51 @@ class Concatenated:
         item["identity"] = int(self.identities[index])
         return item
 
+    def sha256(self, row: int) -> str | None:
+        ((base, rows, _),) = self.origins(np.array([row]))
+        return base.sha256(int(rows[0]))
 
-def open_source(spec: str | Path, **options: Any) -> Any:
+    def fingerprint(self) -> str:
+        return digest([source.fingerprint() for source in self.sources])
+
+    def origins(self, rows: np.ndarray) -> list[Origin]:
+        parts = np.searchsorted(self._ends, rows, side="right")
+        begins = self._ends - [len(source) for source in self.sources]
+        found = []
+        for part in np.unique(parts):
+            places = np.flatnonzero(parts == part)
+            inside = origins(self.sources[part], rows[places] - begins[part])
+            found += [(base, own, places[where]) for base, own, where in inside]
+        return found
+
+
+def open_source(spec: str | Path, **preparation: Any) -> Any:
     """Opens a source by its name.
 
     Args:
-      spec: a folder of images.
-      **options: of the source: `align` and `detector` of an `ImageFolder`.
+      spec: a folder of images; an MXNet RecordIO pair, by its prefix or its .rec file; an
+        InsightFace .bin pack; `tfds:NAME` or `tfds:FOLDER`, a database that
+        `experiments.build_database` built; or `DATABASE:FOLDER`, a database as it is downloaded:
+        `adience`, `fddb`, `gandiffface`, `glint360k` or `ijbc`.
+      **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
     Raises:
-      InputError: nothing that is understood.
+      InputError: nothing that is understood, or what the source raises.
     """
-    if not Path(spec).is_dir():
-        raise InputError(f"{spec}: not a source of images; a source is a folder of images")
-    return ImageFolder(spec, **options)
-
-
-def _list_images(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    keys = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder)
-        for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in images.SUFFIXES:
-                keys.append((inside / name).as_posix())
-    if not keys:
-        known = ", ".join(sorted(images.SUFFIXES))
-        raise InputError(f"{folder}: no images in it ({known})")
-    return tuple(sorted(keys))
-
-
-def _identities(keys: Sequence[str]) -> np.ndarray:
-    """Numbers people in the order in which they appear."""
-    known = {}
-    people = (key.rpartition("/")[0] or f"/{key}" for key in keys)
-    return np.array([known.setdefault(name, len(known)) for name in people], np.int64)
+    kind, colon, rest = str(spec).partition(":")
+    if colon and kind == "tfds":
+        return databases.open_built(rest, **preparation)
+    if colon and kind in databases.READERS:
+        return databases.READERS[kind](rest, **preparation)
+    path = Path(spec)
+    if path.is_dir():
+        return ImageFolder(path, **preparation)
+    if path.suffix == ".bin":
+        return BinPack(path, **preparation)
+    if path.suffix == ".rec" or path.with_name(path.name + ".rec").is_file():
+        return RecordIOSource(path, **preparation)
+    known = ", ".join(f"{name}:FOLDER" for name in ("tfds", *databases.READERS))
+    raise InputError(
+        f"{spec}: not a source of images; a source is a folder of images, the prefix of a .rec "
+        f"file, a .bin pack, or one of {known}"
+    )

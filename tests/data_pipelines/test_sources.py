@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.alignment import TEMPLATE, align
+from data_pipelines.databases.image_folder import ImageFolder
 from data_pipelines.detection import Faces
 from data_pipelines.errors import InputError
-from data_pipelines.sources import Concatenated, ImageFolder, Subset, open_source
+from data_pipelines.sources import Concatenated, Subset, open_source
 
 LANDMARKS = TEMPLATE * 1.5 + 20
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_pipelines.databases.synthetic_faces import databases
 from data_pipelines.databases.synthetic_faces.renderer import render
+from data_pipelines.encoded import digest
 from data_pipelines.errors import InputError
 
 
@@ -71,3 +72,7 @@ class SyntheticFaces:
             "key": self._key(position),
             "database": self.database,
         }
+
+    def fingerprint(self) -> str:
+        """A digest of which photographs these are."""
+        return digest(self.database, self.seed, len(self), self.images_per_identity)
