@@ -1,10 +1,13 @@
 """Batches of a source through Grain: sharded by process, shuffled, decoded in parallel, padded.
 
-The images and their order depend on the arguments alone, not on the number of workers.
+The images and their order depend on the arguments alone, not on the number of workers. The order
+over all processes together does not depend on the number of processes either, so a position in it
+is all the state there is: a job that was stopped goes on where it was, on any number of processes.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grain
@@ -14,8 +17,58 @@ from absl import flags
 from data_pipelines.alignment import SIZE
 from data_pipelines.errors import InputError
 
-_THREADS = 2  # batches that are decoded side by side in a process; OpenCV releases the GIL
-_AHEAD = 4  # batches waiting: hides the decoding, and bounds the memory whatever the source's size
+_THREADS = os.cpu_count() or 2  # batches decoded side by side; OpenCV releases the GIL
+_AHEAD = _THREADS + 2  # batches waiting: hides the decoding, bounds the memory whatever n is
+
+
+class Batches(Iterator[dict[str, Any]]):
+    """The iterator that `batches` returns; `close` ends its threads and processes.
+
+    Its state is a small JSON value that Orbax saves beside what the batches feed:
+
+        ocp.args.Composite(train=ocp.args.StandardSave(state), data=ocp.args.JsonSave(
+            iterator.get_state()))
+
+    and `batches(..., state=restored["data"])` goes on behind the last batch that was handed out.
+    """
+
+    def __init__(self, plan: "_Plan", read: "_Read", workers: int, keep_bad: bool):
+        self._plan, self._keep_bad, self._done = plan, keep_bad, 0
+        data = grain.MapDataset.range(len(plan)).map(read)
+        options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
+        data = data.to_iter_dataset(options)
+        if workers:
+            if not flags.FLAGS.is_parsed():  # Grain reads flags; a library has none to parse
+                flags.FLAGS.mark_as_parsed()
+            data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+        self._iterator = iter(data)
+
+    def __len__(self) -> int:
+        """Batches that are left."""
+        return len(self._plan) - self._done
+
+    def __next__(self) -> dict[str, Any]:
+        try:
+            batch = next(self._iterator).batch
+            if not self._keep_bad and (error := "".join(batch["error"])):
+                raise InputError(error)
+        except BaseException:
+            self.close()
+            raise
+        self._done += 1
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        """The position behind the last batch that was handed out, as JSON."""
+        return self._plan.state(self._done)
+
+    def close(self) -> None:
+        """Ends the threads and processes that read ahead; a second call does nothing."""
+        self._iterator.close()
+
+    def __del__(self):
+        if hasattr(self, "_iterator"):
+            self.close()
 
 
 def batches(
@@ -28,7 +81,8 @@ def batches(
     shuffle_seed: int | None = None,
     epochs: int = 1,
     keep_bad: bool = False,
-) -> Iterator[dict[str, Any]]:
+    state: Mapping[str, Any] | None = None,
+) -> Batches:
     """Iterates over a source.
 
     Args:
@@ -38,45 +92,92 @@ def batches(
         seconds to start and import the main module anew, so they pay off where a source computes
         in Python, not where it decodes.
       shard_index, shard_count: this process's share; every share has the same number of batches.
+        Together the k-th batches of all shares are the next images of the order.
       shuffle_seed: order of the images, another one each epoch; None keeps the source's order.
       epochs: passes over the source; a batch never spans two.
       keep_bad: whether an image that cannot be read becomes a masked row that says why.
+      state: of an iterator over the same images in the same order, whose batches are not given
+        again; its batch size, workers and shards may have been others.
 
-    Yields:
-      {"image": (B, 112, 112, 3) uint8, "index": (B,) int64 rows of the source,
+    Returns:
+      An iterator over {"image": (B, 112, 112, 3) uint8, "index": (B,) int64 rows of the source,
        "_mask": (B,) bool, "error": list of B strings, empty where all is well}.
       Rows with `_mask` False are bad images, or padding (index 0, no error) up to B rows.
 
     Raises:
-      InputError: a bad image and not `keep_bad`, or no images at all.
+      InputError: a bad image and not `keep_bad`, no images at all, or a state of other images.
     """
     if not len(source):
         raise InputError("the source holds no images")
-    share = -(-len(source) // shard_count)  # the last shares are padded to the length of the first
-    data = grain.MapDataset.range(share * shard_count)
-    if shuffle_seed is not None:
-        data = data.shuffle(seed=shuffle_seed)
-    data = data[shard_index::shard_count].batch(batch_size, batch_fn=list)
-    data = data.repeat(epochs).map(_Read(source, batch_size))
-    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
-    data = data.to_iter_dataset(options)
-    if workers:
-        if not flags.FLAGS.is_parsed():  # Grain reads flags of its own; a library has none to parse
-            flags.FLAGS.mark_as_parsed()
-        data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    return _iterate(data, keep_bad)
+    order = {"images": len(source), "shuffle_seed": shuffle_seed}
+    state = {**order, "epoch": 0, "position": 0} if state is None else dict(state)
+    if {key: state.get(key) for key in order} != order:
+        raise InputError(f"the state of the pipeline is of another order: {state}, not {order}")
+    plan = _Plan(
+        images=len(source),
+        shuffle_seed=shuffle_seed,
+        batch_size=batch_size,
+        shard_index=shard_index,
+        shard_count=shard_count,
+        epochs=epochs,
+        first_epoch=state["epoch"],
+        first_position=state["position"],
+    )
+    return Batches(plan, _Read(source, plan), workers, keep_bad)
 
 
-def _iterate(data: Any, keep_bad: bool) -> Iterator[dict[str, Any]]:
-    iterator = iter(data)
-    try:
-        for sealed in iterator:
-            batch = sealed.batch
-            if not keep_bad and (error := "".join(batch["error"])):
-                raise InputError(error)
-            yield batch
-    finally:
-        iterator.close()
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """Which images make up which batch of one process."""
+
+    images: int
+    shuffle_seed: int | None
+    batch_size: int
+    shard_index: int
+    shard_count: int
+    epochs: int
+    first_epoch: int
+    first_position: int
+
+    @property
+    def _step(self) -> int:
+        """Images that all processes take together in a batch."""
+        return self.batch_size * self.shard_count
+
+    def _batches(self, begin: int) -> int:
+        return -(-(self.images - begin) // self._step)
+
+    def __len__(self) -> int:
+        later = max(0, self.epochs - self.first_epoch - 1) * self._batches(0)
+        return (self.first_epoch < self.epochs) * self._batches(self.first_position) + later
+
+    def _at(self, batch: int) -> tuple[int, int]:
+        """Epoch and position in its order at which a batch begins."""
+        first = self._batches(self.first_position)
+        if batch < first:
+            return self.first_epoch, self.first_position + batch * self._step
+        later, batch = divmod(batch - first, self._batches(0))
+        return self.first_epoch + 1 + later, batch * self._step
+
+    def state(self, batch: int) -> dict[str, Any]:
+        epoch, position = self._at(batch)
+        return {
+            "images": self.images,
+            "shuffle_seed": self.shuffle_seed,
+            "epoch": epoch,
+            "position": position,
+        }
+
+    def rows(self, batch: int) -> np.ndarray:
+        """(b <= batch_size,) rows of the source."""
+        epoch, begin = self._at(batch)
+        end = min(begin + self._step, self.images)
+        positions = np.arange(begin + self.shard_index, end, self.shard_count)
+        if self.shuffle_seed is None:
+            return positions
+        order = grain.MapDataset.range(self.images).shuffle(seed=self.shuffle_seed)
+        order = order.repeat(self.epochs)
+        return np.array([order[int(epoch * self.images + p)] for p in positions], np.int64)
 
 
 class _Sealed:
@@ -91,21 +192,20 @@ class _Sealed:
 
 @dataclasses.dataclass(frozen=True)
 class _Read:
-    """Rows of the source, at most `batch_size`, to a batch; each is copied while it is in cache."""
+    """The images of a batch; each is copied into it while it is in the processor's cache."""
 
     source: Any
-    batch_size: int
+    plan: _Plan
 
-    def __call__(self, indices: Sequence[int]) -> _Sealed:
+    def __call__(self, number: int) -> _Sealed:
+        size = self.plan.batch_size
         batch = {
-            "image": np.zeros((self.batch_size, SIZE, SIZE, 3), np.uint8),
-            "index": np.zeros(self.batch_size, np.int64),
-            "_mask": np.zeros(self.batch_size, bool),
-            "error": [""] * self.batch_size,
+            "image": np.zeros((size, SIZE, SIZE, 3), np.uint8),
+            "index": np.zeros(size, np.int64),
+            "_mask": np.zeros(size, bool),
+            "error": [""] * size,
         }
-        for row, index in enumerate(indices):
-            if index >= len(self.source):  # padding of the last shares
-                continue
+        for row, index in enumerate(self.plan.rows(int(number))):
             batch["index"][row] = index
             try:
                 batch["image"][row] = self.source[int(index)]["image"]

@@ -1,8 +1,11 @@
 """The Grain loader: order, shards, padding, bad images, workers that go away."""
 
+import itertools
+import json
 import multiprocessing
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from data_pipelines import loader
@@ -70,6 +73,72 @@ def test_shards_cover_everything_once_in_equal_numbers_of_batches(n, shards, see
     ]
     assert len({len(part) for part in parts}) == 1
     assert sorted(sum(sum(parts, []), [])) == list(range(n))
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_the_order_does_not_depend_on_the_number_of_processes(shards):
+    options = {"shuffle_seed": 4, "epochs": 2}
+    alone = sum(_rows(loader.batches(Numbers(23), 6, **options)), [])
+    parts = [
+        _rows(loader.batches(Numbers(23), 6, shard_index=i, shard_count=shards, **options))
+        for i in range(shards)
+    ]
+    together = []
+    for step in zip(*parts, strict=True):  # the k-th batches of all: images in turn
+        together += [rows[i] for i in range(6) for rows in step if i < len(rows)]
+    assert together == alone
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 7, 8])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_orbax_keeps_the_state_beside_what_it_feeds(tmp_path, stop, workers):
+    options = {"shuffle_seed": 3, "epochs": 2}
+    whole = _rows(loader.batches(Numbers(10), 3, **options))
+    iterator = loader.batches(Numbers(10), 3, **options)
+    fed = sum(_rows(itertools.islice(iterator, stop)), [])
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        args = ocp.args.Composite(
+            fed=ocp.args.StandardSave({"sum": np.array(sum(fed))}),
+            data=ocp.args.JsonSave(iterator.get_state()),
+        )
+        checkpointer.save(tmp_path / "step", args=args)
+        names = {"fed": ocp.args.StandardRestore(), "data": ocp.args.JsonRestore()}
+        restored = checkpointer.restore(tmp_path / "step", args=ocp.args.Composite(**names))
+    iterator.close()
+    rest = loader.batches(Numbers(10), 3, state=restored["data"], workers=workers, **options)
+    assert len(rest) == 8 - stop
+    assert _rows(rest) == whole[stop:]
+    assert int(restored["fed"]["sum"]) == sum(sum(whole[:stop], []))
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (3, 2)])
+def test_a_job_goes_on_with_another_number_of_processes(before, after):
+    def shares(count, **options):
+        return [
+            loader.batches(
+                Numbers(41),
+                4,
+                shard_index=i,
+                shard_count=count,
+                shuffle_seed=8,
+                epochs=2,
+                **options,
+            )
+            for i in range(count)
+        ]
+
+    first = shares(before)
+    seen = [sum(_rows(itertools.islice(share, 2)), []) for share in first]
+    (state,) = {json.dumps(share.get_state()) for share in first}
+    rest = [sum(_rows(share), []) for share in shares(after, state=json.loads(state))]
+    assert sorted(sum(seen + rest, [])) == sorted(2 * list(range(41)))
+
+
+def test_a_state_of_another_order_is_refused():
+    state = loader.batches(Numbers(10), 3, shuffle_seed=1).get_state()
+    for source, seed in ((Numbers(11), 1), (Numbers(10), None)):
+        with pytest.raises(InputError, match="another order"):
+            loader.batches(source, 3, shuffle_seed=seed, state=state)
 
 
 def test_bad_images_are_rows_that_say_why():
