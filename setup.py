@@ -22,6 +22,7 @@ REQUIRED = [
     "optax>=0.2.5,<0.3",
     "orbax-checkpoint>=0.11,<0.13",
     "tensorflow-datasets>=4.9.9,<5",
+    "tensorstore>=0.1.86,<0.2",
     "tqdm>=4.66,<5",
 ]
 DEV = [

@@ -1,0 +1,184 @@
+"""Activations of a whole source into a store, shard by shard, from where it was stopped."""
+
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from data_pipelines import loader
+from data_pipelines.alignment import SIZE
+from data_pipelines.errors import InputError
+from data_pipelines.sources import Subset, open_source, origins
+from mint_jax import aad, audited
+from mint_jax.aad.extractor import apply_function
+
+
+@dataclass
+class Tally:
+    """Counts of images of this process: `read` now and `kept` from earlier; `bad` of both."""
+
+    base: str
+    read: int
+    kept: int
+    bad: int
+    seconds: float
+
+    def __str__(self) -> str:
+        earlier = f", {self.kept:,} were there already" if self.kept else ""
+        speed = f"{self.seconds:.1f} s, {self.read / self.seconds:,.0f} images/s"
+        return f"{self.base}: {self.read:,} images{earlier}, {self.bad:,} bad ones; {speed}"
+
+
+def run(config: ConfigDict, workdir: Path) -> Tally:
+    """Extracts what `config` says into its store, or into `workdir/aad`.
+
+    Raises:
+      InputError: what the configuration names cannot be used, or the store cannot be written.
+    """
+    for key in ("audited", "images"):
+        if not config[key]:
+            raise InputError(f"--config: extract.py needs {key}=...")
+    source = open_source(
+        config.images,
+        align=config.align,
+        detector=config.detector or None,
+        quality=config.quality or None,
+        antialias=config.antialias,
+    )
+    return extract_source(
+        audited.load(config.audited),
+        source,
+        config.store or workdir / "aad",
+        layers=[layer for layer in config.layers if layer],
+        reduce=config.reduce,
+        dtype=config.dtype,
+        per_device_batch=config.per_device_batch,
+        workers=config.workers,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def extract_source(
+    model: audited.AuditedModel,
+    source: Any,
+    base: str | Path,
+    *,
+    layers: Sequence[str] = (),
+    reduce: str = "max",
+    dtype: str = "float32",
+    per_device_batch: int = 64,
+    workers: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    **options: Any,
+) -> Tally:
+    """Extracts this process's shards of a source that are not in the store yet.
+
+    Args:
+      model: the audited model.
+      source: random-access source.
+      base: folder or URL of the store.
+      layers: of the model; none: all of them.
+      reduce, per_device_batch: as in `aad.make_extractor`.
+      dtype: "float32" or "bfloat16", of the stored activations.
+      workers: Grain worker processes that decode.
+      process_index, process_count: this process's share of the shards.
+      **options: further ones of `aad.create_or_open_store`.
+
+    Raises:
+      InputError: an unknown layer, a store of something else, or one that cannot be written.
+    """
+    layers = tuple(layers) or model.layers
+    if aad.ALL_CONV in layers:
+        raise InputError(f"{aad.ALL_CONV} is not stored: it is conv1, conv2, ... side by side")
+    extractor = aad.make_extractor(model, layers, reduce, per_device_batch)
+    store = aad.create_or_open_store(
+        base,
+        model_sha256=model.sha256,
+        model_name=model.name,
+        source_fingerprint=source.fingerprint(),
+        rows=len(source),
+        layers=_shapes(model, layers, reduce),
+        reduce=reduce,
+        dtype=dtype,
+        per_device_batch=per_device_batch,
+        devices=extractor.chunk // per_device_batch,
+        **options,
+    )
+    todo = _rows(store, store.pending(process_index, process_count))
+    own = [store.span(shard) for shard in range(process_index, store.shards, process_count)]
+    total = sum(end - begin for begin, end in own)
+    start = time.perf_counter()
+    if len(todo):
+        _fill(store, extractor, source, todo, workers, total)
+    return Tally(
+        base=store.base,
+        read=len(todo),
+        kept=total - len(todo),
+        bad=sum(row // store.shard_rows % process_count == process_index for row in store.bad),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _fill(
+    store: aad.Store,
+    extractor: aad.Extractor,
+    source: Any,
+    todo: np.ndarray,
+    workers: int,
+    total: int,
+) -> None:
+    """Extracts the rows `todo` of a source, whole shards; a batch never spans two of them.
+
+    Every batch begins at a multiple of `per_device_batch`, on any number of devices. So an image
+    always has the same place in a device's batch, which the last bits of convolutions depend on.
+    """
+    writer = aad.Writer(store)
+    size = math.gcd(store.shard_rows, extractor.chunk)
+    batches = loader.batches(Subset(source, todo), size, workers=workers, keep_bad=True)
+    with (
+        contextlib.closing(batches),
+        tqdm(total=total, initial=total - len(todo), desc="extracting", unit="image") as bar,
+    ):
+        for batch, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
+            rows, good = todo[batch["index"]], batch["_mask"]
+            bad = _bad(source, rows, batch["error"])
+            found = {layer: array[: len(good)][good] for layer, array in values.items()}
+            writer.add(rows[good], found, bad)
+            bar.update(int(good.sum()) + len(bad))
+        writer.close()
+
+
+def _shapes(
+    model: audited.AuditedModel, layers: Sequence[str], reduce: str
+) -> dict[str, tuple[int, ...]]:
+    """{layer: shape of one image's activations}."""
+    images = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+    shapes = jax.eval_shape(apply_function(model, layers, reduce), model.variables, images)
+    return {layer: shapes[layer].shape[1:] for layer in layers}
+
+
+def _rows(store: aad.Store, shards: Sequence[int]) -> np.ndarray:
+    """All rows of some shards."""
+    spans = [np.arange(*store.span(shard)) for shard in shards]
+    return np.concatenate([np.zeros(0, np.int64), *spans])
+
+
+def _bad(source: Any, rows: np.ndarray, errors: Sequence[str]) -> dict[int, tuple[str, str]]:
+    """{row: (key, reason)} of rows that have an error, which begins with the image's name."""
+    bad = {}
+    for row, error in zip(rows, errors, strict=True):
+        if error:
+            ((base, own, _),) = origins(source, np.array([row]))
+            reason = error.removeprefix(f"{base.name(int(own[0]))}: ")
+            bad[int(row)] = base.keys[int(own[0])], reason
+    return bad
