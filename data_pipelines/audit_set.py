@@ -1,15 +1,14 @@
-"""Audit sets: seeded partitions of a source into parts that share nobody, and their manifest."""
+"""Audit sets: seeded draws and partitions of sources into parts that share nobody."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+import fnmatch
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.errors import InputError
-
-_FORMAT = 1
+from data_pipelines.sources import Concatenated, Subset
 
 
 def split(
@@ -66,43 +65,90 @@ def _by_number(parts: Mapping[str, int], ends: np.ndarray) -> list[tuple[str, in
     return cuts
 
 
-def write_manifest(
-    path: str | Path, source: Any, parts: Mapping[str, np.ndarray], **about: Any
-) -> None:
-    """Writes which images each part holds, by key, as JSON.
+def partition(
+    sources: Sequence[Any],
+    wanted: Mapping[str, int],
+    seed: int,
+    *,
+    weights: Sequence[float] | None = None,
+    by: str = "identity",
+) -> dict[str, Subset]:
+    """Cuts sources into parts that share nobody, each source's share about the same in every part.
 
     Args:
-      path: file to write.
-      source: the source whose rows `parts` names.
-      parts: {part: (m,) rows}, from `split`.
-      **about: what else belongs in it, such as the seed; JSON values.
-    """
-    identities, keys = np.asarray(source.identities), source.keys
-    content = {"format": _FORMAT, **about, "parts": {}}
-    for part, rows in parts.items():
-        content["parts"][part] = {
-            "images": len(rows),
-            "identities": len(np.unique(identities[rows])),
-            "keys": [keys[row] for row in rows],
-        }
-    Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
+      sources: random-access sources; identities of different sources are different people.
+      wanted: {part: number of images}. Where there is not enough, the bank gives way first, down to
+        a quarter of the images; then all parts shrink alike. A small source is used whole.
+      seed: of the cut.
+      weights: of the sources, relative; alike where None.
+      by: "identity", or "image" where a person's images may be in several parts.
 
-
-def read_manifest(path: str | Path, source: Any) -> dict[str, np.ndarray]:
-    """The parts of a manifest as rows of `source`, {part: (m,) int64}.
+    Returns:
+      {part: rows of `Concatenated(sources)`}.
 
     Raises:
-      InputError: no manifest, or an image of it that the source lacks.
+      InputError: weights that are not one positive number a source, or another `by`.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        parts = {part: entry["keys"] for part, entry in content["parts"].items()}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not a manifest of an audit set") from None
-    rows = {key: row for row, key in enumerate(source.keys)}
-    for key in (key for keys in parts.values() for key in keys):
-        if key not in rows:
-            raise InputError(f"{path}: the source has no image {key}")
-    return {part: np.array([rows[key] for key in keys], np.int64) for part, keys in parts.items()}
+    weights = np.ones(len(sources)) if weights is None else np.asarray(weights, float)
+    if len(weights) != len(sources) or not (weights > 0).all():
+        raise InputError(f"weights are {list(weights)}; give {len(sources)} positive numbers")
+    everything, begins = Concatenated(sources), np.cumsum([0, *map(len, sources)])
+    rows, missing = {part: [] for part in wanted}, dict(wanted)
+    by_size = sorted(range(len(sources)), key=lambda i: len(sources[i]) / weights[i])
+    for place, i in enumerate(by_size):
+        left = weights[by_size[place:]].sum()
+        quota = {part: math.ceil(count * weights[i] / left) for part, count in missing.items()}
+        for part, found in _cut(units(sources[i], by), quota, seed).items():
+            rows[part].append(found + begins[i])
+            missing[part] -= len(found)
+    return {part: Subset(everything, np.sort(np.concatenate(rows[part]))) for part in wanted}
+
+
+def _cut(people: np.ndarray, quota: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """{part: rows} of one source, with the quota or as much of it as whole people allow."""
+    counts, scale, least = dict(quota), 1.0, len(people) // 4
+    while True:
+        try:
+            kept = {part: int(count * scale) for part, count in counts.items()}
+            return split(people, kept, seed)
+        except InputError:  # people cannot be torn apart, so what fits is found by trying
+            if counts.get("bank", 0) > least:
+                counts["bank"] = max(least, counts["bank"] - 1 - len(people) // 100)
+            else:
+                scale *= 0.95
+
+
+def units(source: Any, by: str) -> np.ndarray:
+    """(n,) what a split does not tear apart: each image's identity, or the image itself.
+
+    Raises:
+      InputError: `by` is neither "identity" nor "image".
+    """
+    if by == "identity":
+        return np.asarray(source.identities)
+    if by == "image":
+        return np.arange(len(source))
+    raise InputError(f'a split by {by!r}; it must be "identity" or "image"')
+
+
+def pick(source: Any, *, count: int | None = None, match: str = "*", seed: int = 0) -> Any:
+    """The images of a source that may enter an audit set.
+
+    Args:
+      source: random-access source.
+      count: at most that many, at random, image by image; None takes all.
+      match: shell pattern of keys, such as "fold_0/*"; others are left out.
+      seed: of the draw.
+
+    Raises:
+      InputError: no key matches.
+    """
+    if match != "*":
+        rows = [row for row, key in enumerate(source.keys) if fnmatch.fnmatchcase(key, match)]
+        if not rows:
+            raise InputError(f"no image of {len(source)} has a key like {match}")
+        source = Subset(source, rows)
+    if count is None or len(source) <= count:
+        return source
+    rng = np.random.default_rng(seed)
+    return Subset(source, np.sort(rng.choice(len(source), count, replace=False, shuffle=False)))

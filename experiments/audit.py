@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipelines import audit_set, manifest
 from experiments import audit_sets, versions
 from experiments.reading import Reader
 from mint_jax import aad, audited, auditors, report
@@ -21,24 +24,30 @@ _PEOPLE = 1 << 32  # identities of one population stay below; the next one's beg
 def run(config: ConfigDict, workdir: Path) -> dict:
     """Runs an audit and writes `tables.json`, `report.html` and `auditors/` into `workdir`.
 
+    `manifest.json` says which images were used. A run that was stopped goes on behind the last
+    protocol that it finished; a run that came to its end begins anew.
+
     Returns:
       The content of `tables.json`.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "config.json").write_text(config.to_json_best_effort(indent=1))
+    finished = _Finished(workdir, config)
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
-    populations = read(subject, config)
+    parts = draw(subject, config)
+    manifest.write(workdir / "manifest.json", parts, seed=config.seed)
+    populations = read(subject, parts, config)
     plan = make_plan(config, subject.model)
     tables, scores = {}, {}
     for name, others in (("matched", "non_members"), ("cross_database", "externals")):
-        if populations[others] is None:
+        if others not in populations:
             tables[name] = None
             continue
-        outcome = _protocol(name, populations, others, plan, config.controls)
-        tables[name] = outcome.tables
-        scores |= {f"{name}/{key}": value for key, value in outcome.scores.items()}
-        for kind, auditor in outcome.auditors.items():
-            auditors.save(auditor, workdir / "auditors" / name / kind)
+        if name not in finished:
+            outcome = _protocol(name, populations, others, plan, config.controls)
+            for kind, auditor in outcome.auditors.items():
+                auditors.save(auditor, workdir / "auditors" / name / kind)
+            finished.add(name, outcome)
+        tables[name], found = finished[name]
+        scores |= {f"{name}/{key}": value for key, value in found.items()}
     result = {
         "audited": describe(subject.model),
         "protocols": tables,
@@ -50,8 +59,45 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     }
     (workdir / "tables.json").write_text(json.dumps(result, indent=1))
     report.write_html(workdir / "report.html", result, scores, {"workdir": str(workdir)})
+    finished.clear()
     print(report.console(result))
     return result
+
+
+class _Finished:
+    """Protocols that a run which was stopped had finished, in `workdir/unfinished`."""
+
+    def __init__(self, workdir: Path, config: ConfigDict):
+        self._folder, record = workdir / "unfinished", workdir / "config.json"
+        content = config.to_json_best_effort(indent=1)
+        if not record.exists() or record.read_text() != content:
+            self.clear()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        record.write_text(content)
+
+    def __contains__(self, name: str) -> bool:
+        return (self._folder / f"{name}.json").exists()
+
+    def add(self, name: str, outcome: Outcome) -> None:
+        arrays = {
+            f"{k}:{part}": v for k, both in outcome.scores.items() for part, v in both.items()
+        }
+        np.savez(self._folder / f"{name}.npz", **arrays)
+        partly = self._folder / f"{name}.partly"
+        partly.write_text(json.dumps(outcome.tables))
+        partly.rename(self._folder / f"{name}.json")
+
+    def __getitem__(self, name: str) -> tuple[dict, dict]:
+        """Tables and scores of a protocol."""
+        scores = {}
+        with np.load(self._folder / f"{name}.npz") as arrays:
+            for key, values in arrays.items():
+                place, _, part = key.rpartition(":")
+                scores.setdefault(place, {})[part] = values
+        return json.loads((self._folder / f"{name}.json").read_text()), scores
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def make_plan(config: ConfigDict, model: audited.AuditedModel) -> Plan:
@@ -72,29 +118,39 @@ def make_plan(config: ConfigDict, model: audited.AuditedModel) -> Plan:
     )
 
 
-def read(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, Population | None]:
-    """Reads the AAD of members, non-members and externals; None where there are none."""
+def read(
+    subject: audit_sets.AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict
+) -> dict[str, Population]:
+    """Reads the AAD of every image of `parts`, {population: {part: source}}."""
     networks = {"audited": subject.model}
     if "random_network" in config.controls:
         networks["random_network"] = audited.randomised(subject.model, config.seed)
     reader = Reader(
         networks,
         maps=config.cnn_seeds > 0,
+        statistics="pixels" in config.controls,
         batch=config.per_device_batch,
         workers=config.workers,
+        stores=[aad.open_store(base) for base in config.stores if base],
     )
-    wanted = audit_sets.wanted_images(config)
-    groups = {
-        "members": [subject.members],
-        "non_members": [subject.non_members] if subject.non_members else [],
-        "externals": list(subject.externals.values()),
+    return reader.populations(parts, _PEOPLE)
+
+
+def draw(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, dict[str, Any]]:
+    """{population: {part: source}} of the populations that the audit has."""
+    externals = list(subject.externals.values())
+    weights = list(config.weights) or [1.0] * len(externals)
+    sides = {
+        "members": ([subject.members], None),
+        "non_members": ([subject.non_members] if subject.non_members else [], None),
+        "externals": (externals, weights),
     }
-    populations = {}
-    for number, (name, sources) in enumerate(groups.items()):
-        parts = audit_sets.partition(sources, wanted, config.seed) if sources else None
-        offset = number * _PEOPLE
-        populations[name] = parts and reader.population(name, parts, offset)
-    return populations
+    wanted = audit_sets.wanted_images(config)
+    return {
+        side: audit_set.partition(sources, wanted, config.seed, weights=weights, by=config.split_by)
+        for side, (sources, weights) in sides.items()
+        if sources
+    }
 
 
 def _protocol(
@@ -106,7 +162,7 @@ def _protocol(
 ) -> Outcome:
     """Runs a protocol and its controls, the controls at the largest number of samples."""
     members, non_members = populations["members"], populations[others]
-    true = populations["non_members"]
+    true = populations.get("non_members")
     bystanders = true["test"] if others == "externals" and true else None
     largest = (max(plan.sizes),)
     protocol = functools.partial(Protocol, members, non_members)
@@ -142,19 +198,18 @@ def describe(model: audited.AuditedModel) -> dict:
     }
 
 
-def _counts(populations: Mapping[str, Population | None]) -> dict:
+def _counts(populations: Mapping[str, Population]) -> dict:
     return {
         name: {
             part: {"images": len(p.identities), "people": len(np.unique(p.identities))}
             for part, p in population.items()
         }
         for name, population in populations.items()
-        if population
     }
 
 
-def _coverage(populations: Mapping[str, Population | None], subject: audit_sets.AuditSet) -> str:
-    bank, everybody = len(populations["members"]["bank"].identities), len(subject.members)
+def _coverage(populations: Mapping[str, Population], subject: audit_sets.AuditSet) -> str:
+    bank, everybody = len(populations["members"]["bank"].identities), subject.member_images
     return (
         f"The neighbour auditor's bank holds {bank:,} of the {everybody:,} member images that were "
         f"given ({bank / everybody:.0%}); what it reads grows with its share of the training set. "
@@ -184,7 +239,8 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     unused = {"externals": {}} if others == "non_members" else {"non_members": None}
     config = config.copy_and_resolve_references()
     config.update(controls=(), cnn_seeds=int(config.auditor == "cnn"))
-    populations = read(dataclasses.replace(subject, **unused), config)
+    subject = dataclasses.replace(subject, **unused)
+    populations = read(subject, draw(subject, config), config)
     job = (config.auditor, config.layer, 1)
     protocol = Protocol(populations["members"], populations[others], plan, sizes=(max(plan.sizes),))
     outcome = protocol.run([job])

@@ -4,7 +4,7 @@ A configuration names one of the functions here (`config.audit_set`); each takes
 and the working directory and returns an `AuditSet`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from ml_collections import ConfigDict
 from data_pipelines import audit_set, duplicates
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from data_pipelines.errors import InputError
-from data_pipelines.sources import Concatenated, Subset
+from data_pipelines.sources import Concatenated, Subset, open_source
 from experiments import lab_models, photos
 from experiments.configs import lab
-from mint_jax import audited
+from mint_jax import aad, audited
 
 NO_MATCH = (
     "no photos were given that belong to the members' own collection and were held out of "
@@ -37,6 +37,7 @@ class AuditSet:
       non_members: source of images of the same collection that M has not seen, or None where none
         are known.
       externals: {database: source} of the cross-database protocol.
+      member_images: how many images of members there are, of which `members` may be a sample.
       notes: sentences for the report.
       no_match: why there are no non-members, where there are none.
     """
@@ -45,6 +46,7 @@ class AuditSet:
     members: Any
     non_members: Any | None
     externals: Mapping[str, Any]
+    member_images: int
     notes: list[str] = field(default_factory=list)
     no_match: str | None = None
 
@@ -58,44 +60,126 @@ def embedded(config: ConfigDict, workdir: Path) -> AuditSet:
         Subset(truth.source, truth.members),
         Subset(truth.source, truth.non_members),
         _synthetic(config, ("webcam", "archive")),
+        len(truth.members),
     )
 
 
-def folders(config: ConfigDict, workdir: Path) -> AuditSet:
-    """A network file and folders of photos, of which the truth may be known or not."""
-    model = audited.load(config.onnx)
+def sources(config: ConfigDict, workdir: Path) -> AuditSet:
+    """A network and sources of photos, of which the truth may be known or not."""
+    model = audited.load(config.audited)
+    opened = {
+        side: {spec: _open(config, spec) for spec in config[side] if spec}
+        for side in ("members", "non_members", "externals")
+    }
     notes = []
-    members = _photos(config, config.members, workdir, notes)
-    others = _photos(config, config.non_members, workdir, notes) if config.non_members else None
-    externals = {path: _photos(config, path, workdir, notes) for path in config.externals}
-    return AuditSet(model, members, others, externals, notes, None if others else NO_MATCH)
+    picked = {
+        side: {
+            spec: _photos(config, spec, source, workdir, notes) for spec, source in found.items()
+        }
+        for side, found in opened.items()
+    }
+    kept = _screened(config, model, picked, notes)
+    return AuditSet(
+        model,
+        _joined(kept["members"]),
+        _joined(kept["non_members"]),
+        kept["externals"],
+        sum(map(len, opened["members"].values())),
+        notes,
+        None if kept["non_members"] else NO_MATCH,
+    )
 
 
 def trained_here(config: ConfigDict, workdir: Path) -> AuditSet:
     """A model that is trained first, on a random half of a folder of photos."""
     notes = []
-    faces = _photos(config, config.faces, workdir, notes)
+    faces = _aligned(_open(config, config.faces), config, workdir, notes)
     screen = duplicates.screen(faces, workers=config.workers)
     faces = Subset(faces, screen.kept)
     count = len(screen.dropped)
     notes.append(f"{count} near-duplicates of {config.faces} were dropped before the split.")
     model, truth = lab_models.train_on_part(_training(config), faces, workdir / "audited")
-    folders = [path for path in config.externals if path]
-    externals = {path: _photos(config, path, workdir, notes) for path in folders}
+    externals = {
+        spec: _photos(config, spec, _open(config, spec), workdir, notes)
+        for spec in config.externals
+        if spec
+    }
     return AuditSet(
         model,
         Subset(faces, truth.members),
         Subset(faces, truth.non_members),
         externals | _synthetic(config, ("studio", "webcam", "archive")),
+        len(truth.members),
         notes,
     )
 
 
-def _photos(config: ConfigDict, path: str, workdir: Path, notes: list[str]) -> Any:
-    detector = config.detector or None
-    source, complaints = photos.aligned(path, workdir / "photos", detector, config.workers)
+def _joined(found: Mapping[str, Any]) -> Any | None:
+    """One source of several, or None of none."""
+    if len(found) > 1:
+        return Concatenated(list(found.values()))
+    return next(iter(found.values()), None)
+
+
+def _open(config: ConfigDict, spec: str) -> Any:
+    return open_source(
+        spec,
+        align=config.align,
+        antialias=config.antialias,
+        detector=config.detector or None,
+        quality=config.quality or None,
+    )
+
+
+def _photos(config: ConfigDict, spec: str, source: Any, workdir: Path, notes: list[str]) -> Any:
+    """Aligned photos of a source, at random a few more than an audit wants of it."""
+    wanted = sum(wanted_images(config).values())
+    match = dict(zip(config.externals, config.filters)).get(spec) or "*"
+    picked = audit_set.pick(source, count=wanted + wanted // 4, match=match, seed=config.seed)
+    return _aligned(picked, config, workdir, notes)
+
+
+def _aligned(source: Any, config: ConfigDict, workdir: Path, notes: list[str]) -> Any:
+    faces, complaints = photos.aligned(source, workdir / "photos", config.workers)
     notes.extend(complaints)
-    return source
+    return faces
+
+
+def _screened(
+    config: ConfigDict,
+    model: audited.AuditedModel,
+    everybody: Mapping[str, Mapping[str, Any]],
+    notes: list[str],
+) -> dict[str, dict[str, Any]]:
+    """Without near-duplicates; an image that is on both sides is dropped on both."""
+    places = [(side, spec) for side, found in everybody.items() for spec in found]
+    parts = [everybody[side][spec] for side, spec in places]
+    sides = np.repeat([side == "members" for side, _ in places], [len(part) for part in parts])
+    screen = duplicates.screen(
+        Concatenated(parts), sides=sides, embed=_embedder(config, model), workers=config.workers
+    )
+    kept, begin = {side: {} for side in everybody}, 0
+    for (side, spec), part in zip(places, parts):
+        rows = screen.kept[(screen.kept >= begin) & (screen.kept < begin + len(part))] - begin
+        begin += len(part)
+        kept[side][spec] = part if len(rows) == len(part) else Subset(part, rows)
+    across = len(screen.dropped)
+    notes.append(f"{across} of {begin:,} images were near-duplicates of another and left out.")
+    return kept
+
+
+def _embedder(config: ConfigDict, model: audited.AuditedModel) -> Callable | None:
+    """Embeddings for the screen, of a network other than the one under audit."""
+    if not config.screen_network:
+        return None
+    network = audited.load(config.screen_network)
+    if network.sha256 == model.sha256:
+        raise InputError(
+            f"{config.screen_network}: the audited network must not choose its own audit set; "
+            "screen_network is one that never saw the members"
+        )
+    read = aad.make_extractor(network, ["outcome"], per_device_batch=config.per_device_batch)
+    return lambda images: read(images)["outcome"]
 
 
 def _training(config: ConfigDict) -> ConfigDict:
@@ -132,40 +216,3 @@ def wanted_images(config: ConfigDict) -> dict[str, int]:
         "calibration": config.calibration_images,
         "test": config.test_images,
     }
-
-
-def partition(sources: Sequence[Any], wanted: Mapping[str, int], seed: int) -> dict[str, Any]:
-    """Cuts sources into parts with disjoint identities, about as much of each source in each part.
-
-    Args:
-      sources: random-access sources; identities of different sources are different people.
-      wanted: {part: number of images}. Where there is not enough, the bank gives way first, down to
-        a quarter of the images; then all parts shrink alike. A small source is used whole.
-      seed: of the cut.
-
-    Returns:
-      {part: source}.
-    """
-    everything, begins = Concatenated(sources), np.cumsum([0, *map(len, sources)])
-    rows, missing = {part: [] for part in wanted}, dict(wanted)
-    by_size = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-    for left, i in zip(range(len(sources), 0, -1), by_size, strict=True):
-        quota = {part: -(-count // left) for part, count in missing.items()}
-        for part, found in _cut(sources[i], quota, seed).items():
-            rows[part].append(found + begins[i])
-            missing[part] -= len(found)
-    return {part: Subset(everything, np.sort(np.concatenate(rows[part]))) for part in wanted}
-
-
-def _cut(source: Any, quota: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
-    """{part: rows} of one source, with the quota or as much of it as whole people allow."""
-    counts, scale, least = dict(quota), 1.0, len(source) // 4
-    while True:
-        try:
-            kept = {part: int(count * scale) for part, count in counts.items()}
-            return audit_set.split(source.identities, kept, seed)
-        except InputError:  # people cannot be torn apart, so what fits is found by trying
-            if counts["bank"] > least:
-                counts["bank"] = max(least, counts["bank"] - 1 - len(source) // 100)
-            else:
-                scale *= 0.95

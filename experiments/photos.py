@@ -1,4 +1,4 @@
-"""Folders of photos, aligned once: detection takes longer than everything that follows."""
+"""Photos, aligned once: detection takes longer than everything that follows."""
 
 import functools
 import hashlib
@@ -11,17 +11,17 @@ from tqdm import tqdm
 
 from data_pipelines import loader
 from data_pipelines.alignment import SIZE
-from data_pipelines.sources import ImageFolder, Subset
+from data_pipelines.sources import Origin, Subset, origins
 
 _BATCH = 64
 
 
 class Cached:
-    """A source over a .npy file of aligned images, (n, 112, 112, 3) uint8."""
+    """The faces of another source, out of a .npy file, (n, 112, 112, 3) uint8."""
 
-    def __init__(self, path: Path, identities: np.ndarray, keys: tuple[str, ...], database: str):
-        self.path, self.identities, self.keys = path, identities, keys
-        self.database = database
+    def __init__(self, source: Any, path: Path):
+        self.source, self.path = source, path
+        self.identities, self.keys = np.asarray(source.identities), tuple(source.keys)
 
     @functools.cached_property
     def images(self) -> np.ndarray:
@@ -34,58 +34,80 @@ class Cached:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        ((base, _, _),) = self.origins(np.array([index]))
         return {
             "image": np.array(self.images[index]),
             "identity": int(self.identities[index]),
             "key": self.keys[index],
-            "database": self.database,
+            "database": base.database,
         }
 
+    def sha256(self, row: int) -> str | None:
+        return self.source.sha256(row)
 
-def aligned(path: str, folder: Path, detector: str | None, workers: int) -> tuple[Any, list[str]]:
-    """The photos of a folder, aligned, out of a cache that is filled at the first call.
+    def fingerprint(self) -> str:
+        return self.source.fingerprint()
+
+    def origins(self, rows: np.ndarray) -> list[Origin]:
+        return origins(self.source, rows)
+
+
+def aligned(source: Any, folder: Path, workers: int) -> tuple[Any, list[str]]:
+    """The photos of a source, aligned, out of a cache; a run that was stopped goes on.
 
     Args:
-      path: folder of photos.
+      source: of photos.
       folder: of the cache.
-      detector: a YuNet .onnx file, or None for the default one.
       workers: Grain worker processes.
 
     Returns:
-      The photos that could be read, and sentences about those that could not.
-
-    Raises:
-      InputError: no such folder, or no images in it.
+      The photos that could be read, and a sentence about those that could not.
     """
-    source = ImageFolder(path, detector=detector)
-    contents = repr((str(source.path.resolve()), source.keys, detector))
-    stem = f"{source.database}-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
-    images, record = folder / f"{stem}.npy", folder / f"{stem}.json"
-    if not record.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(_fill(source, images, workers), indent=1))
-    unreadable = json.loads(record.read_text())
-    cached = Cached(images, source.identities, source.keys, source.database)
-    good = [row for row, key in enumerate(source.keys) if key not in unreadable]
+    name = hashlib.sha256(source.fingerprint().encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    unreadable = _fill(source, folder / name, workers)
+    cached = Cached(source, folder / f"{name}.npy")
     if not unreadable:
         return cached, []
+    good = np.setdiff1d(np.arange(len(source)), list(unreadable))
     first = next(iter(unreadable.values()))
-    note = f"{path}: {len(unreadable)} of {len(source)} images were left out, such as {first}."
-    return Subset(cached, good), [note]
+    ((base, _, _), *_) = origins(source, good[:1])
+    note = f"{base.database}: {len(unreadable)} of {len(source)} images were left out, such as"
+    return Subset(cached, good), [f"{note} {first}."]
 
 
-def _fill(source: ImageFolder, path: Path, workers: int) -> dict[str, str]:
-    """Aligns every photo into a .npy file; returns {key: reason} of those that cannot be read."""
-    shape = (len(source), SIZE, SIZE, 3)
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    unreadable = {}
-    batches = loader.batches(source, _BATCH, workers=workers, keep_bad=True)
-    steps = -(-len(source) // _BATCH)
-    for batch in tqdm(batches, total=steps, desc=f"aligning {source.database}", unit="batch"):
-        mask = batch["_mask"]
-        images[batch["index"][mask]] = batch["image"][mask]
-        for row, error in zip(batch["index"], batch["error"], strict=True):
-            if error:
-                unreadable[source.keys[row]] = error
-    images.flush()
+def _fill(source: Any, path: Path, workers: int) -> dict[int, str]:
+    """Aligns every photo into a .npy file; returns {row: reason} of those that cannot be read.
+
+    A file of lines beside it says how far it is: [rows done, {row: reason}].
+    """
+    images, record = path.with_suffix(".npy"), path.with_suffix(".jsonl")
+    lines = record.read_text().splitlines(keepends=True) if record.exists() else []
+    lines = [json.loads(line) for line in lines if line.endswith("\n")]
+    unreadable = {int(row): why for _, bad in lines for row, why in bad.items()}
+    done = lines[-1][0] if lines else 0
+    if done == len(source):
+        return unreadable
+    if not done:
+        np.lib.format.open_memmap(
+            images, mode="w+", dtype=np.uint8, shape=(len(source), SIZE, SIZE, 3)
+        )
+    array = np.load(images, mmap_mode="r+")
+    todo = np.arange(done, len(source))
+    batches = loader.batches(Subset(source, todo), _BATCH, workers=workers, keep_bad=True)
+    with (
+        record.open("w") as file,
+        tqdm(total=len(source), initial=done, desc="aligning", unit="image") as bar,
+    ):
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+        for batch in batches:
+            rows, mask = todo[batch["index"]], batch["_mask"]
+            array[rows[mask]] = batch["image"][mask]
+            array.flush()
+            bad = {int(row): why for row, why in zip(rows, batch["error"]) if why}
+            done += int(mask.sum()) + len(bad)
+            file.write(json.dumps([done, bad]) + "\n")
+            file.flush()
+            unreadable |= bad
+            bar.update(int(mask.sum()) + len(bad))
     return unreadable

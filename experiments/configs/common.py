@@ -51,6 +51,16 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.test_images = 1000  # of each class
     config.calibration_images = 250  # of each class; exported with the auditors
     config.bank_images = 2000  # of each class, at most; banks of the neighbour auditor
+    config.split_by = "identity"  # or "image", where a person's images may be in several parts
+    config.weights = ()  # of the externals, relative; alike where empty
+    config.filters = ("",)  # shell patterns that keys of the externals must match, in their order
+    config.externals = ("",)
+    config.align = "auto"  # "always": every image through the same alignment
+    config.antialias = True  # False: large photos are cut as InsightFace cut its training sets
+    config.detector = ""  # an .onnx file; the default detector where empty
+    config.quality = 0  # JPEG quality in which every face is encoded again; 0: none is
+    config.screen_network = ""  # another network, for near-duplicates that fingerprints miss
+    config.stores = ("",)  # activations that experiments.extract wrote
     config.controls = ("random_network", "shuffled_labels", "pixels")
     config.auditor = "neighbour"  # of experiments.train_auditor, with the layer and the protocol
     config.layer = "outcome"

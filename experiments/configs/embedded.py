@@ -20,4 +20,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     args = common.parse(arg, sizes=(250, 500, 1000))
     config = common.tables(args["sizes"])
     config.audit_set = "embedded"
+    config.workers = 2  # the faces are rendered, which Python does one thread at a time
     return config

@@ -20,9 +20,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     args = common.parse(
         arg,
         onnx="",
-        members="",
+        members=("",),
         externals=("",),
-        non_members="",
+        non_members=("",),
         detector="",
         sizes=(250, 500, 1000),
     )
@@ -30,6 +30,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         if not args[key] or args[key] == ("",):
             raise InputError(f"--config: your_model.py needs {key}=...")
     config = common.tables(args.pop("sizes"))
-    config.audit_set = "folders"
+    config.audit_set = "sources"
+    config.audited = args.pop("onnx")
     config.update(args)
     return config

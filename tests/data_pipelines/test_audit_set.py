@@ -1,4 +1,4 @@
-"""Partitions that share nobody, and their manifests."""
+"""Splits that share nobody, and fair draws."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,12 @@ import pytest
 
 from data_pipelines import audit_set
 from data_pipelines.errors import InputError
+from data_pipelines.sources import Subset
+
+
+class Photos(SimpleNamespace):
+    def __len__(self):
+        return len(self.keys)
 
 
 def _people(seed=0, n=300):
@@ -73,25 +79,20 @@ def test_the_names_of_people_do_not_matter():
         np.testing.assert_array_equal(a, b)
 
 
-def test_manifest_survives_another_order_of_the_source(tmp_path):
-    keys = tuple(f"{i}.jpg" for i in range(30))
-    source = SimpleNamespace(keys=keys, identities=np.arange(30) // 3)
-    parts = audit_set.split(source.identities, {"a": 0.5, "b": 0.5}, seed=0)
-    path = tmp_path / "manifest.json"
-    audit_set.write_manifest(path, source, parts, seed=0)
-    turned = SimpleNamespace(keys=source.keys[::-1])
-    for part, rows in audit_set.read_manifest(path, turned).items():
-        assert [turned.keys[row] for row in rows] == [source.keys[row] for row in parts[part]]
-    assert '"identities": 5' in path.read_text() and '"seed": 0' in path.read_text()
-    with pytest.raises(InputError, match="no image"):
-        audit_set.read_manifest(path, SimpleNamespace(keys=("0.jpg",)))
+def test_a_pick_is_a_fair_sample_of_images():
+    source = Photos(keys=tuple(map(str, range(50))), identities=np.arange(50))
+    source = Subset(source, np.arange(50))
+    chosen = np.zeros(50)
+    for seed in range(400):
+        rows = audit_set.pick(source, count=20, seed=seed).rows
+        assert len(set(rows.tolist())) == 20 and (np.diff(rows) > 0).all()
+        chosen[rows] += 1
+    assert np.abs(chosen / 400 - 0.4).max() < 0.12  # 4.9 standard deviations
+    assert audit_set.pick(source, count=50) is source is audit_set.pick(source)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"parts": 3}', '{"parts": {"a": {}}}'])
-def test_other_files_are_no_manifest(tmp_path, content):
-    path = tmp_path / "manifest.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match="not a manifest"):
-        audit_set.read_manifest(path, SimpleNamespace(keys=()))
-    with pytest.raises(InputError, match="No such file"):
-        audit_set.read_manifest(tmp_path / "absent.json", SimpleNamespace(keys=()))
+def test_a_pick_filters_by_key():
+    source = Photos(keys=("a/1", "b/1", "a/2"), identities=np.arange(3))
+    assert audit_set.pick(source, match="a/*").keys == ("a/1", "a/2")
+    with pytest.raises(InputError, match="no image of 3 has a key like c"):
+        audit_set.pick(source, match="c*")

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from data_pipelines import duplicates
-from data_pipelines.sources import ImageFolder
+from data_pipelines.databases.image_folder import ImageFolder
 
 
 def _photo(seed):
@@ -63,9 +64,9 @@ def test_blocks_change_nothing(monkeypatch):
 def test_a_chain_is_one_group():
     prints = np.zeros((4, 4), np.uint64)
     prints[:, 0] = [0, 0b111, 0b111111, 2**63 - 1]
-    assert duplicates.groups(prints, 3).tolist() == [0, 0, 0, 3]
+    assert duplicates.groups(4, duplicates.pairs(prints, 3)).tolist() == [0, 0, 0, 3]
     order = np.array([2, 3, 0, 1])
-    assert duplicates.groups(prints[order], 3).tolist() == [0, 1, 0, 0]
+    assert duplicates.groups(4, duplicates.pairs(prints[order], 3)).tolist() == [0, 1, 0, 0]
 
 
 def test_the_screen_reports_what_it_dropped(tmp_path):
@@ -79,8 +80,43 @@ def test_the_screen_reports_what_it_dropped(tmp_path):
     (tmp_path / "d.png").write_bytes(b"broken")
     kept, dropped = duplicates.screen(ImageFolder(tmp_path))
     assert kept.tolist() == [0, 1]
-    assert dropped.pop("d.png").endswith("d.png: not an image that can be decoded")
-    assert dropped == {"c.png": "repeats a.png", "e.png": "repeats b.png"}
+    assert dropped.pop(3).endswith("d.png: not an image that can be decoded")
+    assert dropped == {2: "repeats a.png", 4: "repeats b.png"}
+
+
+class Faces:
+    """Images by number; several numbers may be the same photo."""
+
+    def __init__(self, photos):
+        self.photos, self.keys = photos, tuple(map(str, range(len(photos))))
+
+    def __len__(self):
+        return len(self.photos)
+
+    def __getitem__(self, index):
+        return {"image": _photo(self.photos[index])}
+
+
+def test_a_copy_on_the_other_side_is_dropped_on_both():
+    source, sides = Faces([0, 1, 2, 0, 3, 3, 4]), [1, 1, 1, 0, 0, 0, 0]
+    kept, dropped = duplicates.screen(source, sides=sides)
+    assert kept.tolist() == [1, 2, 4, 6]
+    assert dropped == {0: "repeats 3", 3: "repeats 0", 5: "repeats 4"}
+    turned = duplicates.screen(source, sides=[1 - side for side in sides])
+    assert turned.kept.tolist() == kept.tolist() and turned.dropped == dropped
+
+
+def test_embeddings_find_what_fingerprints_do_not():
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(5, 16))
+    vectors = np.concatenate([people, people[:2] * 3 + 0.02 * rng.normal(size=(2, 16))])
+    cosines = sklearn.metrics.pairwise.cosine_similarity(vectors)
+    expected = [(i, j) for i, j in np.argwhere(cosines >= 0.9).tolist() if i < j]
+    assert sorted(duplicates.close(vectors, 0.9)) == expected == [(0, 5), (1, 6)]
+    source = Faces(range(7))
+    found = duplicates.screen(source, embed=lambda images: vectors[: len(images)])
+    assert found.kept.tolist() == [0, 1, 2, 3, 4]
+    assert len(duplicates.screen(source).kept) == 7
 
 
 @pytest.mark.full
@@ -88,5 +124,6 @@ def test_twins_of_a_real_collection(test_data):
     source = ImageFolder(test_data / "faces" / "utkface_adults", align="never")
     kept, dropped = duplicates.screen(source)
     assert len(kept) + len(dropped) == len(source) == 5853
-    twins = set(dropped) | {reason.removeprefix("repeats ") for reason in dropped.values()}
+    twins = {source.keys[row] for row in dropped}
+    twins |= {reason.removeprefix("repeats ") for reason in dropped.values()}
     assert 230 <= len(twins) <= 280

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.audit_sets import partition
+from data_pipelines.audit_set import partition
+from data_pipelines.errors import InputError
 
 WANTED = {"bank": 40, "train": 20, "calibration": 10, "test": 30}
 
@@ -50,3 +51,25 @@ def test_small_sources_are_in_every_part():
     small = sum(int((part.rows < 20).sum()) for part in parts.values())
     assert small >= 16
     assert {name: len(part) for name, part in parts.items()} == WANTED
+
+
+def test_weights_are_shares_of_every_part():
+    sources = [Photos(400, 1), Photos(400, 1), Photos(30, 1)]
+    parts = partition(sources, WANTED, seed=0, weights=[3, 1, 1])
+    for name, part in parts.items():
+        assert len(part) == WANTED[name]
+        counts = np.histogram(part.rows, [0, 400, 800, 831])[0] / len(part)
+        if name == "bank":  # the third source has too little for it
+            assert counts[2] < 0.25
+        assert abs(counts[0] / counts[1] - 3) < 1
+    with pytest.raises(InputError, match="give 2 positive numbers"):
+        partition(sources[:2], WANTED, seed=0, weights=[1])
+
+
+def test_by_image_one_person_fills_every_part():
+    parts = partition([Photos(1, 200)], WANTED, seed=0, by="image")
+    assert {name: len(part) for name, part in parts.items()} == WANTED
+    rows = np.concatenate([part.rows for part in parts.values()])
+    assert len(set(rows.tolist())) == sum(WANTED.values())
+    with pytest.raises(InputError, match="identity"):
+        partition([Photos(9, 9)], WANTED, seed=0, by="photo")

@@ -55,12 +55,10 @@ def test_tables_have_the_form_of_the_contract(ran):
 
 def test_nobody_is_in_two_parts_nor_on_both_sides(tmp_path):
     config = embedded.get_config()
-    subject = audit_sets.embedded(config, tmp_path)
+    parts = audit.draw(audit_sets.embedded(config, tmp_path), config)
     seen = set()
-    for source in (subject.members, subject.non_members):
-        for name, part in audit_sets.partition(
-            [source], audit_sets.wanted_images(config), config.seed
-        ).items():
+    for side in ("members", "non_members"):
+        for name, part in parts[side].items():
             people = {key.rpartition("/")[0] for key in part.keys}
             assert len(part) == audit_sets.wanted_images(config)[name]
             assert not people & seen
@@ -87,6 +85,34 @@ def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):
     config = _config(controls=(), cnn_seeds=0)
     tables = audit.run(config, tmp_path)
     assert tables["protocols"]["matched"]["table1"] == ran[1]["protocols"]["matched"]["table1"]
+
+
+def test_a_stopped_run_goes_on_behind_its_last_protocol(tmp_path, monkeypatch):
+    config, real, ran = _config(controls=(), cnn_seeds=0, sizes=(40,)), audit._protocol, []
+
+    def protocol(name, *args):
+        ran.append(name)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return real(name, *args)
+
+    monkeypatch.setattr(audit, "_protocol", protocol)
+    with pytest.raises(KeyboardInterrupt):
+        audit.run(config, tmp_path)
+    assert not (tmp_path / "tables.json").exists()
+    found = audit.run(config, tmp_path)
+    assert ran == ["matched", "cross_database", "cross_database"]
+    whole = audit.run(config, tmp_path)  # a finished run begins anew
+    assert ran[3:] == ["matched", "cross_database"]
+    assert found["protocols"] == whole["protocols"]
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_the_manifest_holds_every_image_once(ran):
+    content = json.loads((ran[0] / "manifest.json").read_text())
+    rows = [tuple(r[:2]) for s in content["sides"].values() for p in s.values() for r in p["rows"]]
+    assert len(rows) == len(set(rows)) == 3 * (200 + 40 + 20 + 120)
+    assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive"]
 
 
 def test_one_chosen_auditor_is_exported(tmp_path):
