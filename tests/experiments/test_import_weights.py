@@ -1,11 +1,11 @@
 """The command that ports a network."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from miniatures import iresnet
 
 from mint_jax import audited
 
@@ -23,12 +23,8 @@ def _command(*arguments):
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    path = ROOT / "tests" / "audited" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("published_iresnet", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     path = tmp_path_factory.mktemp("network") / "network.onnx"
-    module._write(path, "iresnet18", size=56, leading=True)
+    iresnet.write(path, "iresnet18", size=56, leading=True)
     return path
 
 
