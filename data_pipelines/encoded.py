@@ -36,6 +36,10 @@ class EncodedSource(abc.ABC):
           InputError: it cannot be read; the message gives the reason alone.
         """
 
+    def identities_of(self, rows: np.ndarray) -> np.ndarray:
+        """(m,) int64 identities of some rows, for sources that need not read all to know a few."""
+        return self.identities[rows]
+
     def landmarks(self, row: int) -> np.ndarray | None:
         """(5, 2) landmarks in pixels that the database gives for a row, if it does."""
         return None

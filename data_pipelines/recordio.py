@@ -134,12 +134,23 @@ class RecordIOSource(EncodedSource):
     def identities(self) -> np.ndarray:
         """(n,) int64 labels: every image's own, read at first use and kept in the user's cache.
 
-        An image whose label cannot be read is a person of its own, above the others.
+        An image whose label cannot be read is a person of its own, above every label.
         """
         identities = cached(digest("identities", self._file.version(), self.contents()), self._scan)
         unknown = np.flatnonzero(identities < 0)
-        identities[unknown] = identities.max(initial=-1) + 1 + np.arange(len(unknown))
+        identities[unknown] = _LABELS + unknown
         return identities
+
+    def identities_of(self, rows: np.ndarray) -> np.ndarray:
+        """As `identities[rows]`; reads no other labels, as long as those are not known."""
+        rows = np.asarray(rows, np.int64)
+        if "identities" in vars(self) or 2 * len(rows) > len(self):
+            return self.identities[rows]
+        labels = [self._labels(self._records[row : row + 1]) for row in rows.tolist()]
+        found = np.concatenate([np.zeros(0, np.int64), *labels])
+        unknown = found < 0  # persons of their own, above every label
+        found[unknown] = _LABELS + rows[unknown]
+        return found
 
     def contents(self) -> Any:
         """The size of the .rec, and digests of where its images are and of their keys."""

@@ -34,6 +34,13 @@ def origins(source: Any, rows: np.ndarray) -> list[Origin]:
     return [(source, rows, np.arange(len(rows)))]
 
 
+def identities_of(source: Any, rows: np.ndarray) -> np.ndarray:
+    """(m,) int64 identities of rows of a source, without those of the others where it can."""
+    if hasattr(source, "identities_of"):
+        return source.identities_of(rows)
+    return np.asarray(source.identities)[rows]
+
+
 class Subset:
     """Rows of another source, in the order given; `rows`, (m,) int64, says which."""
 
@@ -42,7 +49,10 @@ class Subset:
 
     @property
     def identities(self) -> np.ndarray:
-        return self.source.identities[self.rows]  # of these rows alone, where reading them is work
+        return identities_of(self.source, self.rows)
+
+    def identities_of(self, rows: np.ndarray) -> np.ndarray:
+        return identities_of(self.source, self.rows[rows])
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from miniatures import mxnet, photos
 from data_pipelines import recordio
 from data_pipelines.errors import InputError
 from data_pipelines.recordio import RecordIOSource
-from data_pipelines.sources import open_source
+from data_pipelines.sources import Subset, open_source
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,9 @@ def test_records_that_are_no_images(tmp_path):
         with pytest.raises(InputError, match=f"list.rec: record {row + 10}: .*{reason}"):
             source[row]
     assert source.sha256(1) is None
+    few = [int(source.identities_of([row])[0]) for row in range(len(source))]
     identities = source.identities.tolist()
+    assert few == identities
     assert [identities[row] for row in (0, 1, 6)] == [1, 2, 4]
     assert len({identities[row] for row in (2, 3, 4, 5, 7)} - {1, 2, 4}) == 5
     assert source[0]["label"] == 1
@@ -318,6 +320,7 @@ def test_identities_are_kept_and_items_do_not_need_them(tmp_path, cache):
     _pack(tmp_path)
     source = RecordIOSource(tmp_path / "train")
     assert source[3]["identity"] == 1
+    assert Subset(source, [5, 3]).identities.tolist() == [2, 1]
     assert not list(cache.rglob("*"))
     assert source.identities.tolist() == [0, 0, 0, 1, 1, 2]
     (kept,) = cache.rglob("*.npy")
