@@ -60,28 +60,19 @@ def read(
     Raises:
       InputError: no manifest, other sources, an image that a source lacks, or another content.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        databases = [entry["database"] for entry in content["sources"]]
-        sides = {
-            side: {part: entry["rows"] for part, entry in parts.items()}
-            for side, parts in content["sides"].items()
-        }
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not a manifest of an audit set") from None
-    if len(databases) != len(sources):
-        raise InputError(f"{path}: drawn from {', '.join(databases)}; {len(sources)} sources given")
+    found, sides = _load(path)
+    names = [entry["database"] for entry in found]
+    if len(names) != len(sources):
+        raise InputError(f"{path}: drawn from {', '.join(names)}; {len(sources)} sources given")
     everything, begins = Concatenated(sources), np.cumsum([0, *map(len, sources)])
     find = [_Finder(source) for source in sources]
 
     def place(number: int, row: int, key: str, sha256: str | None) -> int:
         found = find[number].row(row, key)
         if found is None:
-            raise InputError(f"{path}: {databases[number]} has no image {key}")
+            raise InputError(f"{path}: {names[number]} has no image {key}")
         if verify and sha256 is not None and _sha256(sources[number], found) != sha256:
-            raise InputError(f"{path}: {databases[number]} has another image under the key {key}")
+            raise InputError(f"{path}: {names[number]} has another image under the key {key}")
         return int(begins[number]) + found
 
     return {
@@ -91,6 +82,32 @@ def read(
         }
         for side, parts in sides.items()
     }
+
+
+def databases(path: str | Path) -> list[dict[str, str]]:
+    """[{"database", "fingerprint"}] of the sources of a manifest, in its order.
+
+    Raises:
+      InputError: no manifest.
+    """
+    return _load(path)[0]
+
+
+def _load(path: str | Path) -> tuple[list[dict], dict[str, dict[str, list]]]:
+    """The sources of a manifest, and {side: {part: rows}}."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = [
+            {key: entry[key] for key in ("database", "fingerprint")} for entry in content["sources"]
+        ]
+        return found, {
+            side: {part: entry["rows"] for part, entry in parts.items()}
+            for side, parts in content["sides"].items()
+        }
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: not a manifest of an audit set") from None
 
 
 class _Finder:

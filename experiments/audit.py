@@ -138,6 +138,8 @@ def read(
 
 def draw(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, dict[str, Any]]:
     """{population: {part: source}} of the populations that the audit has."""
+    if subject.parts is not None:
+        return subject.parts
     externals = list(subject.externals.values())
     weights = list(config.weights) or [1.0] * len(externals)
     sides = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import audit_set, duplicates
+from data_pipelines import audit_set, duplicates, manifest
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, Subset, open_source
@@ -38,6 +38,7 @@ class AuditSet:
         are known.
       externals: {database: source} of the cross-database protocol.
       member_images: how many images of members there are, of which `members` may be a sample.
+      parts: {"members": {part: source}, ...} where the set is given, and not to be drawn.
       notes: sentences for the report.
       no_match: why there are no non-members, where there are none.
     """
@@ -49,6 +50,7 @@ class AuditSet:
     member_images: int
     notes: list[str] = field(default_factory=list)
     no_match: str | None = None
+    parts: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def embedded(config: ConfigDict, workdir: Path) -> AuditSet:
@@ -72,6 +74,8 @@ def sources(config: ConfigDict, workdir: Path) -> AuditSet:
         for side in ("members", "non_members", "externals")
     }
     notes = []
+    if config.manifest:
+        return _rebuilt(config, model, opened, workdir, notes)
     picked = {
         side: {
             spec: _photos(config, spec, source, workdir, notes) for spec, source in found.items()
@@ -87,6 +91,42 @@ def sources(config: ConfigDict, workdir: Path) -> AuditSet:
         sum(map(len, opened["members"].values())),
         notes,
         None if kept["non_members"] else NO_MATCH,
+    )
+
+
+def _rebuilt(
+    config: ConfigDict,
+    model: audited.AuditedModel,
+    opened: Mapping[str, Mapping[str, Any]],
+    workdir: Path,
+    notes: list[str],
+) -> AuditSet:
+    """The audit set of a manifest, image by image."""
+    given = {s.fingerprint(): s for found in opened.values() for s in found.values()}
+    wanted = manifest.databases(config.manifest)
+    for entry in wanted:
+        if entry["fingerprint"] not in given:
+            raise InputError(
+                f"{config.manifest}: drawn from {entry['database']}, which is not among the given "
+                "sources, or holds other images now, or is prepared otherwise"
+            )
+    sides = manifest.read(config.manifest, [given[entry["fingerprint"]] for entry in wanted])
+    parts = {
+        side: {part: _aligned(source, config, workdir, notes) for part, source in found.items()}
+        for side, found in sides.items()
+    }
+    if notes:
+        raise InputError(f"{config.manifest}: {notes[0]}")
+    joined = {side: Concatenated(list(found.values())) for side, found in parts.items()}
+    return AuditSet(
+        model,
+        joined["members"],
+        joined.get("non_members"),
+        {"externals": joined["externals"]} if "externals" in joined else {},
+        sum(map(len, opened["members"].values())),
+        [f"The audit set is that of {config.manifest}."],
+        None if "non_members" in joined else NO_MATCH,
+        parts,
     )
 
 

@@ -1,4 +1,4 @@
-"""Membership scores of a folder of photos, one JSON line an image.
+"""Membership scores of the images of a source, one JSON line an image.
 
     python -m experiments.score --audited=embedded --images=photos --output=scores.jsonl \
         --auditor=runs/embedded/auditors/matched/neighbour
@@ -19,9 +19,9 @@ from mint_jax import aad, audited, auditors
 
 _AUDITED = flags.DEFINE_string("audited", None, "audited model, as it was trained", required=True)
 _AUDITOR = flags.DEFINE_string("auditor", None, "folder of an exported auditor", required=True)
-_IMAGES = flags.DEFINE_string("images", None, "folder of photos", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "source of images, such as a folder", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "file of JSON lines", required=True)
-_DETECTOR = flags.DEFINE_string("detector", None, "YuNet .onnx; the default detector if absent")
+_DETECTOR = flags.DEFINE_string("detector", None, "detector .onnx; the default one if absent")
 _BATCH = flags.DEFINE_integer("batch", 32, "images in a step of one device", lower_bound=1)
 _WORKERS = flags.DEFINE_integer("workers", 0, "processes that decode; 0: threads", lower_bound=0)
 

@@ -60,6 +60,7 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.detector = ""  # an .onnx file; the default detector where empty
     config.quality = 0  # JPEG quality in which every face is encoded again; 0: none is
     config.screen_network = ""  # another network, for near-duplicates that fingerprints miss
+    config.manifest = ""  # manifest.json of an earlier audit, whose images are used again
     config.stores = ("",)  # activations that experiments.extract wrote
     config.controls = ("random_network", "shuffled_labels", "pixels")
     config.auditor = "neighbour"  # of experiments.train_auditor, with the layer and the protocol

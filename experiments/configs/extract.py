@@ -7,7 +7,7 @@ halves the store.
 
     python -m experiments.extract --workdir=runs/glint --config=experiments/configs/extract.py:\
 audited=FILE,images=SOURCE[,layers=conv1;outcome][,reduce=map][,dtype=bfloat16][,align=always]\
-[,detector=YUNET.onnx][,quality=90]
+[,detector=FILE][,quality=90]
 
 A specification that holds commas is given as --config.audited=SPEC.
 """

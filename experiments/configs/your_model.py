@@ -1,4 +1,4 @@
-"""Tables 1 and 2 for a network file and folders of photos that you bring.
+"""Tables 1 and 2 for a network file and photos that you bring, in folders or any other source.
 
 `members` is a folder of photos that the network was trained on, `externals` one or more folders of
 other photos, and `non_members`, if you have it, a folder of photos of the *same collection* that
@@ -6,7 +6,7 @@ were held out of training: without it nobody can tell membership from the databa
 protocol is null, and the report says so.
 
     python -m experiments.tables --workdir=runs/mine --config=experiments/configs/your_model.py:\
-onnx=FILE,members=DIR,externals=DIR;DIR[,non_members=DIR][,sizes=250;500;1000][,detector=YUNET.onnx]
+onnx=FILE,members=DIR,externals=DIR;DIR[,non_members=DIR][,sizes=250;500;1000][,detector=FILE]
 """
 
 from ml_collections import ConfigDict

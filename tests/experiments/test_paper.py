@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from miniatures import adience, fddb, gandiffface, ijbc, iresnet, mxnet
 
+from data_pipelines import errors
 from experiments import audit, extraction
 from experiments.configs import extract, paper
 from mint_jax import audited
@@ -138,6 +139,41 @@ def test_a_store_stands_in_for_the_network(network, databases, test_data, tmp_pa
                 for layer in a:
                     scale = 1e-5 * np.abs(b[layer]).max()
                     np.testing.assert_allclose(a[layer], b[layer], rtol=0, atol=scale)
+
+
+def test_a_manifest_gives_the_same_images_whatever_the_seed(
+    network, databases, test_data, tmp_path
+):
+    config = _config(network, databases, test_data)
+    subject = audit.audit_sets.sources(config, tmp_path)
+    parts = audit.draw(subject, config)
+    path = tmp_path / "manifest.json"
+    audit.manifest.write(path, parts)
+    again = _config(network, databases, test_data, seed=7, manifest=str(path))
+    rebuilt = audit.audit_sets.sources(again, tmp_path)
+    found = audit.draw(rebuilt, again)
+    assert rebuilt.member_images == subject.member_images == MEMBERS
+    for side in parts:
+        assert set(found[side]) == set(parts[side])
+        for part, source in parts[side].items():
+            assert found[side][part].keys == source.keys
+            for row in (0, len(source) - 1):
+                np.testing.assert_array_equal(found[side][part][row]["image"], source[row]["image"])
+    again.quality = 90
+    with pytest.raises(errors.InputError, match="manifest.json: drawn from .* prepared otherwise"):
+        audit.audit_sets.sources(again, tmp_path)
+
+
+def test_the_audited_network_does_not_screen_its_own_audit_set(
+    network, databases, test_data, tmp_path
+):
+    config = _config(network, databases, test_data, screen_network=str(network))
+    with pytest.raises(errors.InputError, match="must not choose its own audit set"):
+        audit.audit_sets.sources(config, tmp_path)
+    config.screen_network = "iresnet18:random=1,width=0.0625,embedding_size=8"
+    subject = audit.audit_sets.sources(config, tmp_path)
+    count = int(subject.notes[-1].partition(" ")[0])
+    assert count > 20  # to random weights many faces are alike; fingerprints find no pair here
 
 
 def test_what_is_missing_is_said():
