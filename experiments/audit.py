@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     finished = _Finished(workdir, config)
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
     parts = draw(subject, config)
-    manifest.write(workdir / "manifest.json", parts, seed=config.seed)
+    manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
     populations = read(subject, parts, config)
     plan = make_plan(config, subject.model)
     tables, scores = {}, {}

@@ -38,9 +38,10 @@ class AuditSet:
         are known.
       externals: {database: source} of the cross-database protocol.
       member_images: how many images of members there are, of which `members` may be a sample.
-      parts: {"members": {part: source}, ...} where the set is given, and not to be drawn.
       notes: sentences for the report.
       no_match: why there are no non-members, where there are none.
+      parts: {"members": {part: source}, ...} where the set is given, and not to be drawn.
+      dropped: {key: reason} of images that the screen for near-duplicates left out.
     """
 
     model: audited.AuditedModel
@@ -51,6 +52,7 @@ class AuditSet:
     notes: list[str] = field(default_factory=list)
     no_match: str | None = None
     parts: Mapping[str, Mapping[str, Any]] | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
 
 def embedded(config: ConfigDict, workdir: Path) -> AuditSet:
@@ -82,7 +84,7 @@ def sources(config: ConfigDict, workdir: Path) -> AuditSet:
         }
         for side, found in opened.items()
     }
-    kept = _screened(config, model, picked, notes)
+    kept, dropped = _screened(config, model, picked, notes)
     return AuditSet(
         model,
         _joined(kept["members"]),
@@ -91,6 +93,7 @@ def sources(config: ConfigDict, workdir: Path) -> AuditSet:
         sum(map(len, opened["members"].values())),
         notes,
         None if kept["non_members"] else NO_MATCH,
+        dropped=dropped,
     )
 
 
@@ -135,7 +138,7 @@ def trained_here(config: ConfigDict, workdir: Path) -> AuditSet:
     notes = []
     faces = _aligned(_open(config, config.faces), config, workdir, notes)
     screen = duplicates.screen(faces, workers=config.workers)
-    faces = Subset(faces, screen.kept)
+    keys, faces = faces.keys, Subset(faces, screen.kept)
     count = len(screen.dropped)
     notes.append(f"{count} near-duplicates of {config.faces} were dropped before the split.")
     model, truth = lab_models.train_on_part(_training(config), faces, workdir / "audited")
@@ -151,6 +154,7 @@ def trained_here(config: ConfigDict, workdir: Path) -> AuditSet:
         externals | _synthetic(config, ("studio", "webcam", "archive")),
         len(truth.members),
         notes,
+        dropped={keys[row]: reason for row, reason in screen.dropped.items()},
     )
 
 
@@ -190,8 +194,8 @@ def _screened(
     model: audited.AuditedModel,
     everybody: Mapping[str, Mapping[str, Any]],
     notes: list[str],
-) -> dict[str, dict[str, Any]]:
-    """Without near-duplicates; an image that is on both sides is dropped on both."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Without near-duplicates, and {key: reason} of these; one on both sides goes on both."""
     places = [(side, spec) for side, found in everybody.items() for spec in found]
     parts = [everybody[side][spec] for side, spec in places]
     sides = np.repeat([side == "members" for side, _ in places], [len(part) for part in parts])
@@ -203,9 +207,10 @@ def _screened(
         rows = screen.kept[(screen.kept >= begin) & (screen.kept < begin + len(part))] - begin
         begin += len(part)
         kept[side][spec] = part if len(rows) == len(part) else Subset(part, rows)
-    across = len(screen.dropped)
-    notes.append(f"{across} of {begin:,} images were near-duplicates of another and left out.")
-    return kept
+    count = len(screen.dropped)
+    notes.append(f"{count} of {begin:,} images were near-duplicates of another and left out.")
+    keys = Concatenated(parts).keys
+    return kept, {keys[row]: reason for row, reason in screen.dropped.items()}
 
 
 def _embedder(config: ConfigDict, model: audited.AuditedModel) -> Callable | None:

@@ -174,6 +174,7 @@ def test_the_audited_network_does_not_screen_its_own_audit_set(
     config.screen_network = "iresnet18:random=1,width=0.0625,embedding_size=8"
     subject = audit.audit_sets.sources(config, tmp_path)
     count = int(subject.notes[-1].partition(" ")[0])
+    assert count == len(subject.dropped)
     assert count > 20  # to random weights many faces are alike; fingerprints find no pair here
 
 
