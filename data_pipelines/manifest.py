@@ -33,8 +33,9 @@ def write(path: str | Path, sides: Mapping[str, Mapping[str, Any]], **about: Any
                     content["sources"].append(
                         {"database": base.database, "fingerprint": base.fingerprint()}
                     )
+                keys = base.keys  # of rendered images they are made anew at every look
                 for row, place in zip(rows.tolist(), places):
-                    entries[place] = [numbers[id(base)], row, base.keys[row], _sha256(base, row)]
+                    entries[place] = [numbers[id(base)], row, keys[row], _sha256(base, row)]
             found[part] = {
                 "images": len(source),
                 "identities": len(np.unique(source.identities)),

@@ -192,5 +192,6 @@ def class_labels(source: Any, rows: np.ndarray, kind: str) -> np.ndarray:
     if kind == "identity":
         return np.unique(np.asarray(source.identities)[rows], return_inverse=True)[1]
     if kind == "attributes":
-        return attributes.attribute_labels([source.keys[row] for row in rows])
+        keys = source.keys
+        return attributes.attribute_labels([keys[row] for row in rows])
     raise InputError(f'labels is {kind!r}; it must be "identity" or "attributes"')
