@@ -32,7 +32,7 @@ class BinPack(EncodedSource):
 
         Args:
           path: the file; packs that Python 2 wrote are understood.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: no such file, a pickle with anything but images and flags in it, numbers that

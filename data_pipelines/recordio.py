@@ -69,7 +69,7 @@ class RecordIOSource(EncodedSource):
 
         Args:
           prefix: of PREFIX.rec and PREFIX.idx; with one of the suffixes it is understood too.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: a file is missing, cut off or not what it should be, the two do not fit

@@ -1,7 +1,6 @@
 """Photos, aligned once: detection takes longer than everything that follows."""
 
 import functools
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def aligned(source: Any, folder: Path, workers: int) -> tuple[Any, list[str]]:
     Returns:
       The photos that could be read, and a sentence about those that could not.
     """
-    name = hashlib.sha256(source.fingerprint().encode()).hexdigest()[:16]
+    name = source.fingerprint()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     unreadable = _fill(source, folder / name, workers)
     cached = Cached(source, folder / f"{name}.npy")

@@ -40,7 +40,7 @@ class Adience(Listing):
           crops: "aligned" or "faces"; None takes `aligned` where it is there.
           frontal: whether to read the `fold_frontal_*_data.txt` instead, which name the faces among
             them that look ahead.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: a list or the folder of crops is missing, or a list has no such columns.

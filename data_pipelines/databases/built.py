@@ -70,7 +70,7 @@ def open_built(spec: str | Path, **preparation: Any) -> Built:
     Args:
       spec: folder of a dataset, or one that holds a single dataset; or a name such as `ijbc` in
         TFDS's folder, which is $TFDS_DATA_DIR or ~/tensorflow_datasets.
-      **preparation: of `Preparation`: `align`, `detector`, `quality`.
+      **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
     Raises:
       InputError: no such database, or more than one; the message lists what there is.

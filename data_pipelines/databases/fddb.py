@@ -32,7 +32,7 @@ class Fddb(Listing):
 
         Args:
           folder: that holds `FDDB-folds` and `originalPics`.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: a list or the folder of photos is missing, or a number of faces does not fit.

@@ -20,7 +20,7 @@ def open_pack(folder: str | Path, **preparation: Any) -> RecordIOSource:
 
     Args:
       folder: that holds `train.rec`; `train.idx` and `property` may be missing.
-      **preparation: of `Preparation`: `align`, `detector`, `quality`.
+      **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
     Raises:
       InputError: no such pack, its `property` says something else, or what `RecordIOSource` raises.

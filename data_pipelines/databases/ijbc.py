@@ -35,7 +35,7 @@ class Ijbc(Listing):
 
         Args:
           folder: that holds `loose_crop` and `meta`, or the one above it.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: a list or the folder of crops is missing, or two lists do not fit together.

@@ -55,7 +55,7 @@ class Listing(EncodedSource):
           boxes: (n, 4) left, top, right, bottom in pixels.
           splits: n names.
           broken: {row: reason}.
-          **preparation: of `Preparation`: `align`, `detector`, `quality`.
+          **preparation: of `Preparation`: `align`, `detector`, `quality`, `antialias`.
 
         Raises:
           InputError: no rows, or what `Preparation` raises.
