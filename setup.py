@@ -21,6 +21,7 @@ REQUIRED = [
     "opencv-python-headless>=4.10,<5",  # 5 needs networks of dynamic shape for FaceDetectorYN
     "optax>=0.2.5,<0.3",
     "orbax-checkpoint>=0.11,<0.13",
+    "scipy>=1.14,<2",
     "tensorflow-datasets>=4.9.9,<5",
     "tensorstore>=0.1.86,<0.2",
     "tqdm>=4.66,<5",
@@ -43,7 +44,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["mint_jax*", "data_pipelines*", "experiments*", "launch*"]),
     package_data={
-        "mint_jax.audited": ["embedded/**/*"],
+        "mint_jax.audited": ["embedded/**/*", "embedded_other/**/*"],
         "mint_jax.report": ["templates/*"],
     },
     install_requires=REQUIRED,

@@ -7,7 +7,9 @@ small enough to train on two CPU cores in minutes, and enough to recognise stran
     python -m experiments.train_audited --config=experiments/configs/embedded_model.py \
         --workdir=runs/embedded_model
 
-wrote `runs/embedded_model/model`, which is shipped as `mint_jax/audited/embedded`.
+wrote `runs/embedded_model/model`, which is shipped as `mint_jax/audited/embedded`. The same with
+`embedded_model.py:people=1` wrote `mint_jax/audited/embedded_other`: a network of the same recipe
+that saw other people, the control that knows faces and nothing of the members.
 """
 
 from ml_collections import ConfigDict
@@ -16,15 +18,18 @@ from experiments.configs import common, lab
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Keys of `arg`: identities, images_per_identity, epochs, shift, seed."""
-    args = common.parse(arg, identities=2200, images_per_identity=4, epochs=20, shift=0, seed=0)
+    """Keys of `arg`: identities, images_per_identity, people, epochs, shift, seed."""
+    args = common.parse(
+        arg, identities=2200, images_per_identity=4, people=0, epochs=20, shift=0, seed=0
+    )
     config = ConfigDict()
-    config.name = "embedded IResNet-18 (CosFace, synthetic faces)"
+    others = f", people {args['people']}" if args["people"] else ""
+    config.name = f"embedded IResNet-18 (CosFace, synthetic faces{others})"
     config.source = ConfigDict(
         {
             "kind": "synthetic_faces",
             "database": "studio",
-            "seed": 0,
+            "seed": args["people"],
             "identities": args["identities"],
             "images_per_identity": args["images_per_identity"],
         }

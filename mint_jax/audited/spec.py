@@ -7,7 +7,7 @@ from mint_jax.audited.iresnet import BLOCKS
 from mint_jax.audited.model import AuditedModel, Preprocessing
 from mint_jax.errors import InputError
 
-EMBEDDED = Path(__file__).with_name("embedded")
+SHIPPED = {name: Path(__file__).with_name(name) for name in ("embedded", "embedded_other")}
 _KEYS = {"width": float, "embedding_size": int, "input_size": int}
 
 
@@ -16,8 +16,8 @@ def load(spec: str | Path, preprocessing: Preprocessing | None = None) -> Audite
 
     Args:
       spec: an .onnx file; a folder written by `save` or `experiments.import_weights`;
-        "embedded", the model that is shipped; or "iresnet100:random=SEED", a random
-        network, with optional further `,width=0.25,embedding_size=128,input_size=56`.
+        "embedded", the model that is shipped, or "embedded_other", the same recipe on other
+        people; or "iresnet100:random=SEED", a random network, with optional further `,width=0.25,embedding_size=128,input_size=56`.
       preprocessing: of an .onnx file; None: its zoo entry's, or what its graph shows.
 
     Raises:
@@ -30,8 +30,8 @@ def load(spec: str | Path, preprocessing: Preprocessing | None = None) -> Audite
         return load_onnx(Path(spec), preprocessing)
     if preprocessing is not None:
         raise InputError(f"{name}: a preprocessing can be given for an .onnx file only")
-    if name == "embedded":
-        return iresnet_model.load_folder(EMBEDDED)
+    if name in SHIPPED:
+        return iresnet_model.load_folder(SHIPPED[name])
     if name.partition(":")[0] in BLOCKS and ":" in name:
         return _random(name)
     if not Path(spec).is_dir():

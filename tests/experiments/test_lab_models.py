@@ -9,6 +9,7 @@ from data_pipelines.attributes import attribute_labels
 from data_pipelines.errors import InputError as DataError
 from experiments import lab_images, lab_leakage, lab_models
 from mint_jax import audited, lab
+from mint_jax.audited.spec import SHIPPED
 from mint_jax.errors import InputError
 from mint_jax.lab.training import epoch_rows
 
@@ -142,9 +143,18 @@ def test_two_epochs_lower_the_loss_as_recorded(truth):
     assert losses[0][0] - losses[1].mean() == pytest.approx(expected, rel=0.1)
 
 
+def test_the_other_shipped_model_is_as_good_and_saw_other_people(truth):
+    other = lab_models.ground_truth(SHIPPED["embedded_other"]).manifest
+    assert other["sha256"] == audited.load("embedded_other").sha256 != truth.manifest["sha256"]
+    assert other["verification"]["auc_ci95"][0] >= 0.9
+    assert other["training"] == truth.manifest["training"]
+    assert other["source"]["seed"] != truth.manifest["source"]["seed"]
+
+
 @pytest.mark.full
-def test_the_shipped_weights_leak_as_recorded(truth):
-    model = audited.load("embedded")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_weights_leak_as_recorded(name):
+    truth, model = lab_models.ground_truth(SHIPPED[name]), audited.load(name)
     rows = {1: truth.members, 0: truth.non_members}
     seed = truth.manifest["split"]["seed"]
     found = lab_leakage.measure(model, truth.source, rows, workers=1, seed=seed)
