@@ -10,5 +10,7 @@ from mint_jax.auditors.neighbour import NeighbourPopulation as NeighbourPopulati
 from mint_jax.auditors.neighbour import fit_neighbour as fit_neighbour
 from mint_jax.auditors.neighbour import fit_neighbours as fit_neighbours
 from mint_jax.auditors.population import Population as Population
+from mint_jax.auditors.relabelled import RelabelledNeighbours as RelabelledNeighbours
+from mint_jax.auditors.relabelled import fit_relabelled as fit_relabelled
 from mint_jax.auditors.trained import TrainedAuditor as TrainedAuditor
 from mint_jax.auditors.vanilla import Vanilla as Vanilla

@@ -25,14 +25,13 @@ class Feed:
     def __init__(
         self,
         features: np.ndarray,
-        labels: np.ndarray,
         members: list[Part],
         batch_size: int,
         resident_bytes: int,
     ):
         mapped = isinstance(features, np.memmap)
         self._features = features if mapped else np.asarray(features, np.float32)
-        self._labels, self._size = labels, batch_size
+        self._size = batch_size
         resident = not mapped and features.nbytes <= resident_bytes
         self._resident = parallel.replicate(_rounded(self._features)) if resident else None
         self.example = np.zeros((1, *features.shape[1:]), np.float32)
@@ -53,26 +52,26 @@ class Feed:
         """The batches of an epoch, counted from 1."""
         rows = [schedule.shuffled(part, epoch) for part in lot]
         taken = (epoch - 1) * np.array([part.steps(self._size) for part in lot])
-        yield from self._hand_over(rows, self._train_steps, taken)
+        yield from self._hand_over(lot, rows, self._train_steps, taken)
 
     def validation(self, lot: list[Part]) -> Iterator[tuple]:
         """The validation rows; they stay on the device where the features do."""
         rows = [part.validation for part in lot]
         if self._resident is None:
-            yield from self._hand_over(rows, self._held_steps, np.zeros(len(lot)))
+            yield from self._hand_over(lot, rows, self._held_steps, np.zeros(len(lot)))
             return
         if self._held[0] is not lot:
-            segments = self._hand_over(rows, self._held_steps, np.zeros(len(lot)))
+            segments = self._hand_over(lot, rows, self._held_steps, np.zeros(len(lot)))
             self._held = lot, list(segments)
         yield from self._held[1]
 
     def _hand_over(
-        self, rows: list[np.ndarray], segment: int, taken: np.ndarray
+        self, lot: list[Part], rows: list[np.ndarray], segment: int, taken: np.ndarray
     ) -> Iterator[tuple]:
-        block = segment * self._size
+        block, labels = segment * self._size, [part.labels for part in lot]
         for begin in range(0, max(map(len, rows)), block):
             parts = [r[begin : begin + block] for r in rows]
-            batch = schedule.batches(parts, self._labels, segment, self._size)
+            batch = schedule.batches(parts, labels, segment, self._size)
             batch["steps"] = np.array([-(-len(r) // self._size) for r in parts], np.int32)
             batch["taken"] = (taken + begin // self._size).astype(np.uint32)
             features, batch["rows"] = self._place(batch["rows"])

@@ -71,7 +71,7 @@ def fit_population(
     Args:
       module: the auditor, with its layer.
       features: AAD of that layer, (n, C) or (n, H, W, C) float32; may be a `np.memmap`.
-      labels: (n,) 1 = member.
+      labels: (n,) 1 = member; (P, n) where each auditor has labels of its own.
       train, validation: (P, n) bool; the rows in neither are not read.
       seeds: (P,) non-negative; of the initial weights, the order of batches and dropout.
       config: how to train.
@@ -85,9 +85,8 @@ def fit_population(
       FloatingPointError: a validation loss that is not finite.
     """
     config = config or FitConfig()
-    labels = np.asarray(labels)
     members = schedule.parts(labels, train, validation, seeds)
-    feed = Feed(features, labels, members, config.batch_size, config.resident_bytes)
+    feed = Feed(features, members, config.batch_size, config.resident_bytes)
     results: list = [None] * len(members)
     for lot in _lots(members, config.batch_size, together(module)):
         fitted = _fit_lot(module, config, feed, [members[p] for p in lot], on_epoch)
