@@ -1,13 +1,14 @@
 """Accuracy, AUC and TPR at a low FPR, each with an interval; member is the positive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from mint_jax.evidence import operating
 from mint_jax.evidence.resampling import image_weights
 
-FPRS = (0.01, 0.001)
-MIN_FALSE_POSITIVES = 10  # a rate below 10 / n_non_members rests on a handful of images
+FPRS = (0.1, 0.01, 0.001, 0.0001)
+GIVEN = "given this model"
 _LEVEL = 0.95
 
 
@@ -16,6 +17,7 @@ def evaluate(
     scores: np.ndarray,
     identities: np.ndarray | None = None,
     *,
+    frozen: np.ndarray | None = None,
     threshold: float = 0.5,
     resamples: int = 1000,
     seed: int = 0,
@@ -23,48 +25,116 @@ def evaluate(
     """Measures the auditors of one cell of a table on one test set.
 
     Figures are means over the auditors. Intervals are percentiles of an identity-clustered
-    bootstrap of the test images, the auditors held fixed. Where every resample agrees (all
-    right or all wrong) the bound is the exact binomial one for as many trials as there are
-    people (accuracy) or disjoint pairs of a member and a non-member (AUC). `tpr_at_fpr` is
-    the largest TPR whose FPR does not exceed the target; None where there are fewer than
-    10 / FPR non-members.
+    bootstrap of the test images, the auditors held fixed ("given this model"). Where every
+    resample agrees (all right or all wrong) the bound is the exact binomial one for as many
+    trials as there are people (accuracy) or disjoint pairs of a member and a non-member (AUC).
 
     Args:
-      labels: (n,) 1 = member, 0 = non-member; balanced by the caller.
+      labels: (n,) 1 = member, 0 = non-member.
       scores: (S, n), or (n,) for one auditor; larger = rather a member.
       identities: (n,) whose image it is; None where every image is another person's.
-      threshold: a score at or above it is called member.
+      frozen: (S, m) or (m,) scores of non-members who freeze the thresholds, see `operating`;
+        TPR and FPR are then both measured on the test images. Without them `tpr_at_fpr` is the
+        largest TPR whose FPR on the test images does not exceed the target.
+      threshold: a score at or above it is called member, for the accuracies.
       resamples: number of bootstrap resamples.
       seed: of the bootstrap.
 
     Returns:
-      CELL of tables.json: {"accuracy", "accuracy_ci95": [lo, hi], "auc", "auc_ci95",
-      "tpr_at_fpr": {"0.01", "0.001"}, "tpr_at_fpr_ci95", "n_test", "seeds": S}.
+      CELL of tables.json: {"accuracy", "balanced_accuracy", "auc", each with `_ci95`: [lo, hi],
+      "tpr_at_fpr": {"0.1", "0.01", "0.001", "0.0001"}, "tpr_at_fpr_ci95", with `frozen`
+      "fpr_at_threshold" and its `_ci95` of the same form, "n_test", "seeds": S, "interval"}. Rates
+      at an FPR are None where the test or the frozen set has fewer than 10 / FPR non-members.
 
     Raises:
       ValueError: shapes that do not fit, scores that are not finite, or a class without
         images.
     """
     labels, scores, identities = _checked(labels, scores, identities)
+    held = [np.sum(labels == 0)]
+    if frozen is not None:
+        frozen = np.atleast_2d(np.asarray(frozen, float))
+        held.append(frozen.shape[1])
+    supported = [f for f in FPRS if operating.supported(min(held), f)]
+    shares = _shares(labels, scores, threshold, frozen, supported)
     order = _sorted_views(labels, scores)
-    supported = [f for f in FPRS if np.sum(labels == 0) >= MIN_FALSE_POSITIVES / f]
-    correct = (scores >= threshold) == labels
-    once = np.ones((len(labels), 1))
-    point = {name: float(x[0]) for name, x in _measure(order, correct, once, supported).items()}
-    blocks = image_weights(labels, identities, resamples, seed)
-    drawn = [_measure(order, correct, weights, supported) for weights in blocks]
+    ranked = supported if frozen is None else []
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return _means(shares, weights) | _ranks(order, weights, ranked)
+
+    once = np.ones((len(labels), 1), np.float32)
+    point = {name: float(x[0]) for name, x in measure(once).items()}
+    drawn = [measure(block) for block in image_weights(labels, identities, resamples, seed)]
     drawn = {name: np.concatenate([block[name] for block in drawn]) for name in point}
     trials = _independent_trials(labels, identities)
     intervals = {name: _interval(drawn[name], trials.get(name)) for name in point}
-    return {
-        "accuracy": point["accuracy"],
-        "accuracy_ci95": intervals["accuracy"],
-        "auc": point["auc"],
-        "auc_ci95": intervals["auc"],
-        "tpr_at_fpr": {str(f): point.get(str(f)) for f in FPRS},
-        "tpr_at_fpr_ci95": {str(f): intervals.get(str(f)) for f in FPRS},
-        "n_test": len(labels),
-        "seeds": len(scores),
+    cell = {}
+    for name in ("accuracy", "balanced_accuracy", "auc"):
+        cell |= {name: point[name], f"{name}_ci95": intervals[name]}
+    rates = {"tpr_at_fpr": "tpr"} | ({} if frozen is None else {"fpr_at_threshold": "fpr"})
+    for name, rate in rates.items():
+        cell[name] = {str(f): point.get(f"{rate}:{f}") for f in FPRS}
+        cell[f"{name}_ci95"] = {str(f): intervals.get(f"{rate}:{f}") for f in FPRS}
+    return cell | {"n_test": len(labels), "seeds": len(scores), "interval": GIVEN}
+
+
+def auc(members: np.ndarray, others: np.ndarray) -> float:
+    """The chance that a member (a,) scores more than a non-member (b,); ties count half."""
+    others = np.sort(others)
+    below, upto = (np.searchsorted(others, members, side=side) for side in ("left", "right"))
+    return float((below + upto).mean() / (2 * len(others)))
+
+
+def over_models(
+    models: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
+    fpr: float = 0.01,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict:
+    """AUC and TPR over lab models: models are resampled, then the people of each.
+
+    Auditor seeds on one model are no replicates: another training of the audited model would
+    leak otherwise, and this spread is what the interval covers.
+
+    Args:
+      models: (labels (n,), scores (n,), identities (n,)) of each model's own test set.
+      fpr: the TPR is at this FPR.
+      resamples, seed: of the bootstrap.
+
+    Returns:
+      {"auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95", "n_test", "models", "interval"}; the TPR is
+      None where a model has fewer than 10 / fpr non-members.
+
+    Raises:
+      ValueError: fewer than 2 models.
+    """
+    if len(models) < 2:
+        raise ValueError(f"{len(models)} models have no spread; at least 2 are needed")
+    rows, point = [], []
+    able = all(operating.supported(int(np.sum(m[0] == 0)), fpr) for m in models)
+    for i, (labels, scores, identities) in enumerate(models):
+        labels, scores, identities = _checked(labels, scores, identities)
+        order, fprs = _sorted_views(labels, scores), [fpr] if able else []
+        once = _ranks(order, np.ones((len(labels), 1), np.float32), fprs)
+        blocks = image_weights(labels, identities, resamples, seed + i)
+        drawn = [_ranks(order, weights, fprs) for weights in blocks]
+        point.append({name: float(x[0]) for name, x in once.items()})
+        rows.append({name: np.concatenate([d[name] for d in drawn]) for name in once})
+    picked = np.random.default_rng(seed).integers(len(models), size=(len(models), resamples))
+    found = {}
+    for key, name in (("auc", "auc"), ("tpr_at_fpr", f"tpr:{fpr}")):
+        if name not in point[0]:
+            found |= {key: None, f"{key}_ci95": None}
+            continue
+        every = np.stack([row[name] for row in rows])  # (models, resamples)
+        means = every[picked, np.arange(resamples)].mean(axis=0)
+        found |= {key: float(np.mean([p[name] for p in point])), f"{key}_ci95": _interval(means)}
+    return found | {
+        "n_test": sum(len(m[0]) for m in models),
+        "models": len(models),
+        "interval": f"over {len(models)} lab models",
     }
 
 
@@ -154,23 +224,42 @@ def _sorted_views(labels: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarr
     return views
 
 
-def _measure(
-    order: list[tuple[np.ndarray, ...]],
-    correct: np.ndarray,
-    weights: np.ndarray,
-    fprs: list[float],
+def _shares(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    threshold: float,
+    frozen: np.ndarray | None,
+    fprs: Sequence[float],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{figure: (share of the auditors that are right, or call it a member; rows that count)}."""
+    right = np.mean((scores >= threshold) == labels, axis=0, dtype=np.float32)
+    sides = [(labels == label).astype(np.float32) for label in (0, 1)]
+    found = {"accuracy": (right, np.ones_like(right))}
+    found |= {f"right:{label}": (right, side) for label, side in enumerate(sides)}
+    for fpr in fprs if frozen is not None else ():
+        bars = np.array([operating.freeze(row, fpr) for row in frozen])[:, None]
+        called = np.mean(scores > bars, axis=0, dtype=np.float32)
+        found |= {f"{rate}:{fpr}": (called, side) for rate, side in zip(("fpr", "tpr"), sides)}
+    return found
+
+
+def _means(shares: Mapping, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Weighted means (r,) of `_shares`, and the balanced accuracy, of images weighted (n, r)."""
+    found = {k: (share * rows) @ weights / (rows @ weights) for k, (share, rows) in shares.items()}
+    found["balanced_accuracy"] = (found.pop("right:0") + found.pop("right:1")) / 2
+    return found
+
+
+def _ranks(
+    order: list[tuple[np.ndarray, ...]], weights: np.ndarray, fprs: Sequence[float]
 ) -> dict[str, np.ndarray]:
-    """{"accuracy", "auc", "0.01", ...}, each (r,), of images weighted (n, r)."""
-    share = np.mean(correct, axis=0, dtype=weights.dtype)
-    measured = {"accuracy": share @ weights / weights.sum(axis=0)}
+    """{"auc", "tpr:0.01", ...}, each (r,), means over the auditors, of images weighted (n, r)."""
     per_auditor = [dict(_ranked(view, weights, fprs)) for view in order]
-    for name in per_auditor[0]:
-        measured[name] = np.mean([values[name] for values in per_auditor], axis=0)
-    return measured
+    return {name: np.mean([v[name] for v in per_auditor], axis=0) for name in per_auditor[0]}
 
 
 def _ranked(
-    view: tuple[np.ndarray, ...], weights: np.ndarray, fprs: list[float]
+    view: tuple[np.ndarray, ...], weights: np.ndarray, fprs: Sequence[float]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields what only the order of one auditor's scores decides: AUC and TPRs, (r,)."""
     others, members, below, upto, beaten = view
@@ -188,7 +277,7 @@ def _ranked(
         allowed = total - passed[1:] <= np.floor(fpr * total + 1e-3)
         lost = beaten[np.argmax(allowed, axis=0)]
         counts = np.arange(len(members))[:, None] >= lost
-        yield str(fpr), np.einsum("ir,ir->r", member_weights, counts) / members_total
+        yield f"tpr:{fpr}", np.einsum("ir,ir->r", member_weights, counts) / members_total
 
 
 def _independent_trials(labels: np.ndarray, identities: np.ndarray) -> dict[str, int]:
@@ -196,7 +285,7 @@ def _independent_trials(labels: np.ndarray, identities: np.ndarray) -> dict[str,
     return {"accuracy": len(np.unique(identities)), "auc": min(people)}
 
 
-def _interval(drawn: np.ndarray, trials: int | None) -> list[float]:
+def _interval(drawn: np.ndarray, trials: int | None = None) -> list[float]:
     """Percentile interval; Clopper-Pearson's where nothing varies at 0 or 1."""
     tail = (1 - _LEVEL) / 2
     low, high = (float(x) for x in np.quantile(drawn, [tail, 1 - tail]))

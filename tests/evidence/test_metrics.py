@@ -31,6 +31,12 @@ def test_point_values_are_sklearns(decimals):
     assert cell["accuracy"] == pytest.approx(
         mean(lambda s: oracle.accuracy_score(labels, s >= 0.2))
     )
+    assert cell["balanced_accuracy"] == pytest.approx(
+        mean(lambda s: oracle.balanced_accuracy_score(labels, s >= 0.2))
+    )
+    assert cell["auc"] == pytest.approx(
+        np.mean([metrics.auc(row[labels == 1], row[labels == 0]) for row in scores])
+    )
     assert cell["tpr_at_fpr"]["0.01"] == pytest.approx(mean(tpr))
     assert (cell["n_test"], cell["seeds"]) == (2400, 3)
 
@@ -45,7 +51,8 @@ def test_roc_is_sklearns(decimals):
 
 
 @pytest.mark.parametrize(
-    ("non_members", "supported"), [(999, []), (1000, ["0.01"]), (10_000, ["0.01", "0.001"])]
+    ("non_members", "supported"),
+    [(99, []), (999, ["0.1"]), (1000, ["0.1", "0.01"]), (10_000, ["0.1", "0.01", "0.001"])],
 )
 def test_tpr_needs_ten_false_positives(non_members, supported):
     labels = np.repeat([1, 0], [200, non_members])
@@ -61,14 +68,16 @@ def test_weighted_measures_are_those_of_the_repeated_images():
     identities = np.arange(2400) // 4
     weights = np.concatenate(list(resampling.image_weights(labels, identities, 5, 0)), axis=1)
     views = metrics._sorted_views(labels, scores)
-    found = metrics._measure(views, (scores >= 0.2) == labels, weights, [0.01])
+    shares = metrics._shares(labels, scores, 0.2, None, [])
+    found = metrics._means(shares, weights) | metrics._ranks(views, weights, [0.01])
     for i, column in enumerate(weights.T.astype(int)):
         y, s = np.repeat(labels, column), np.repeat(scores[0], column)
         fpr, tpr, _ = oracle.roc_curve(y, s, drop_intermediate=False)
         expected = {
             "auc": oracle.roc_auc_score(y, s),
             "accuracy": oracle.accuracy_score(y, s >= 0.2),
-            "0.01": tpr[fpr <= 0.01].max(),
+            "balanced_accuracy": oracle.balanced_accuracy_score(y, s >= 0.2),
+            "tpr:0.01": tpr[fpr <= 0.01].max(),
         }
         for name, value in expected.items():
             assert found[name][i] == pytest.approx(value, abs=1e-5), name
@@ -159,3 +168,36 @@ def test_same_seed_same_interval():
 def test_bad_input_is_named(labels, scores, message):
     with pytest.raises(ValueError, match=message):
         metrics.evaluate(np.array(labels), np.array(scores))
+
+
+def test_frozen_thresholds_are_measured_again_on_test_data():
+    """Of a test set from which the false positives are missing, only the thresholds are wrong."""
+    labels, scores = _binormal(3, n=2400, auditors=2)
+    frozen = np.random.default_rng(4).normal(size=(2, 1000)) + 1  # from a harder population
+    cell = metrics.evaluate(labels, scores, frozen=frozen, resamples=50)
+    bars = np.sort(frozen, axis=1)[:, -10][:, None]  # the tenth largest of a thousand
+    called = scores > bars
+    assert cell["tpr_at_fpr"]["0.01"] == pytest.approx(called[:, labels == 1].mean())
+    assert cell["fpr_at_threshold"]["0.01"] == pytest.approx(called[:, labels == 0].mean())
+    low, high = cell["fpr_at_threshold_ci95"]["0.01"]
+    assert low <= cell["fpr_at_threshold"]["0.01"] <= high < 0.01
+    assert cell["tpr_at_fpr"]["0.001"] is None
+    few = metrics.evaluate(labels, scores, frozen=frozen[:, :999], resamples=10)
+    assert few["tpr_at_fpr"]["0.01"] is None and few["tpr_at_fpr"]["0.1"] is not None
+
+
+def test_an_interval_over_models_covers_their_spread():
+    """Models whose true AUCs differ: the interval is about the spread, not about the images."""
+    rng, models = np.random.default_rng(0), []
+    for distance in (0.2, 0.6, 1.0, 1.4):
+        labels = np.repeat([1, 0], 1500)
+        models.append((labels, rng.normal(size=3000) + distance * labels, np.arange(3000)))
+    found = metrics.over_models(models, resamples=400)
+    each = [oracle.roc_auc_score(y, s) for y, s, _ in models]
+    assert found["auc"] == pytest.approx(np.mean(each))
+    low, high = found["auc_ci95"]
+    expected = 1.96 * np.std(each) / 2  # four models
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.25)
+    assert found["interval"] == "over 4 lab models" and found["tpr_at_fpr"] is not None
+    with pytest.raises(ValueError, match="1 models"):
+        metrics.over_models(models[:1])
