@@ -27,7 +27,8 @@ def evaluate(
     Figures are means over the auditors. Intervals are percentiles of an identity-clustered
     bootstrap of the test images, the auditors held fixed ("given this model"). Where every
     resample agrees (all right or all wrong) the bound is the exact binomial one for as many
-    trials as there are people (accuracy) or disjoint pairs of a member and a non-member (AUC).
+    trials as there are people (accuracy; of the class for a TPR or FPR) or disjoint pairs of a
+    member and a non-member (AUC, balanced accuracy).
 
     Args:
       labels: (n,) 1 = member, 0 = non-member.
@@ -54,6 +55,8 @@ def evaluate(
     held = [np.sum(labels == 0)]
     if frozen is not None:
         frozen = np.atleast_2d(np.asarray(frozen, float))
+        if len(frozen) != len(scores) or not np.isfinite(frozen).all():
+            raise ValueError(f"{frozen.shape} frozen scores do not fit {len(scores)} auditors")
         held.append(frozen.shape[1])
     supported = [f for f in FPRS if operating.supported(min(held), f)]
     shares = _shares(labels, scores, threshold, frozen, supported)
@@ -63,12 +66,12 @@ def evaluate(
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
         return _means(shares, weights) | _ranks(order, weights, ranked)
 
-    once = np.ones((len(labels), 1), np.float32)
+    once = np.ones((len(labels), 1))  # in float64; resamples, of which there are many, in float32
     point = {name: float(x[0]) for name, x in measure(once).items()}
     drawn = [measure(block) for block in image_weights(labels, identities, resamples, seed)]
     drawn = {name: np.concatenate([block[name] for block in drawn]) for name in point}
     trials = _independent_trials(labels, identities)
-    intervals = {name: _interval(drawn[name], trials.get(name)) for name in point}
+    intervals = {name: _interval(drawn[name], trials[name.split(":")[0]]) for name in point}
     cell = {}
     for name in ("accuracy", "balanced_accuracy", "auc"):
         cell |= {name: point[name], f"{name}_ci95": intervals[name]}
@@ -96,7 +99,8 @@ def over_models(
     """AUC and TPR over lab models: models are resampled, then the people of each.
 
     Auditor seeds on one model are no replicates: another training of the audited model would
-    leak otherwise, and this spread is what the interval covers.
+    leak otherwise, and this spread is what the interval covers. Of N models it is too short by
+    sqrt(1 - 1 / N), as every bootstrap of few.
 
     Args:
       models: (labels (n,), scores (n,), identities (n,)) of each model's own test set.
@@ -104,8 +108,8 @@ def over_models(
       resamples, seed: of the bootstrap.
 
     Returns:
-      {"auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95", "n_test", "models", "interval"}; the TPR is
-      None where a model has fewer than 10 / fpr non-members.
+      {"auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95", "n_test", "models", "interval"}; the TPR
+      is None where a model has fewer than 10 / fpr non-members.
 
     Raises:
       ValueError: fewer than 2 models.
@@ -117,19 +121,21 @@ def over_models(
     for i, (labels, scores, identities) in enumerate(models):
         labels, scores, identities = _checked(labels, scores, identities)
         order, fprs = _sorted_views(labels, scores), [fpr] if able else []
-        once = _ranks(order, np.ones((len(labels), 1), np.float32), fprs)
+        once = _ranks(order, np.ones((len(labels), 1)), fprs)
         blocks = image_weights(labels, identities, resamples, seed + i)
         drawn = [_ranks(order, weights, fprs) for weights in blocks]
         point.append({name: float(x[0]) for name, x in once.items()})
         rows.append({name: np.concatenate([d[name] for d in drawn]) for name in once})
-    picked = np.random.default_rng(seed).integers(len(models), size=(len(models), resamples))
+    rng = np.random.default_rng((seed, len(models)))  # no stream of the people's draws
+    picked = rng.integers(len(models), size=(len(models), resamples))
+    columns = rng.integers(resamples, size=picked.shape)  # a model drawn twice has other people
     found = {}
     for key, name in (("auc", "auc"), ("tpr_at_fpr", f"tpr:{fpr}")):
         if name not in point[0]:
             found |= {key: None, f"{key}_ci95": None}
             continue
         every = np.stack([row[name] for row in rows])  # (models, resamples)
-        means = every[picked, np.arange(resamples)].mean(axis=0)
+        means = every[picked, columns].mean(axis=0)
         found |= {key: float(np.mean([p[name] for p in point])), f"{key}_ci95": _interval(means)}
     return found | {
         "n_test": sum(len(m[0]) for m in models),
@@ -232,20 +238,23 @@ def _shares(
     fprs: Sequence[float],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """{figure: (share of the auditors that are right, or call it a member; rows that count)}."""
-    right = np.mean((scores >= threshold) == labels, axis=0, dtype=np.float32)
-    sides = [(labels == label).astype(np.float32) for label in (0, 1)]
-    found = {"accuracy": (right, np.ones_like(right))}
+    right = np.mean((scores >= threshold) == labels, axis=0)
+    sides = [labels == label for label in (0, 1)]
+    found = {"accuracy": (right, np.ones(right.shape, bool))}
     found |= {f"right:{label}": (right, side) for label, side in enumerate(sides)}
     for fpr in fprs if frozen is not None else ():
         bars = np.array([operating.freeze(row, fpr) for row in frozen])[:, None]
-        called = np.mean(scores > bars, axis=0, dtype=np.float32)
+        called = np.mean(scores > bars, axis=0)
         found |= {f"{rate}:{fpr}": (called, side) for rate, side in zip(("fpr", "tpr"), sides)}
     return found
 
 
 def _means(shares: Mapping, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Weighted means (r,) of `_shares`, and the balanced accuracy, of images weighted (n, r)."""
-    found = {k: (share * rows) @ weights / (rows @ weights) for k, (share, rows) in shares.items()}
+    found = {}
+    for name, (share, rows) in shares.items():
+        counted = np.stack([share * rows, rows]).astype(weights.dtype) @ weights
+        found[name] = counted[0] / counted[1]
     found["balanced_accuracy"] = (found.pop("right:0") + found.pop("right:1")) / 2
     return found
 
@@ -282,7 +291,13 @@ def _ranked(
 
 def _independent_trials(labels: np.ndarray, identities: np.ndarray) -> dict[str, int]:
     people = [len(np.unique(identities[labels == label])) for label in (0, 1)]
-    return {"accuracy": len(np.unique(identities)), "auc": min(people)}
+    return {
+        "accuracy": len(np.unique(identities)),
+        "balanced_accuracy": min(people),
+        "auc": min(people),
+        "fpr": people[0],
+        "tpr": people[1],
+    }
 
 
 def _interval(drawn: np.ndarray, trials: int | None = None) -> list[float]:

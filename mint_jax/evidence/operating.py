@@ -2,11 +2,11 @@
 
 Bounds of rates are Clopper and Pearson's (Biometrika 26, 1934) over one image a person, because
 photos of one person are not independent. The gate over all controls is an intersection-union test
-(Berger, Technometrics 24, 1982): each control must be beaten at level 5%, which needs no correction.
+(Berger, Technometrics 24, 1982): each must be beaten at level 5%, which needs no correction.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import beta
@@ -80,8 +80,7 @@ def measure(
       "people_members", "people_non_members"}; None where the threshold part or the test part has
       fewer than 10 / fpr non-members.
     """
-    labels, called = np.asarray(labels), None
-    threshold = freeze(frozen, fpr)
+    labels, threshold = np.asarray(labels), freeze(frozen, fpr)
     if threshold is None or not supported(int(np.sum(labels == 0)), fpr):
         return None
     called, found = np.asarray(scores) > threshold, {"threshold": threshold}
@@ -118,13 +117,17 @@ def paired_advantage(
 
     Returns:
       {"advantage": difference of the TPRs, "advantage_lower95": its one-sided lower bound, the 5%
-      quantile of the paired bootstrap; the difference itself where no resample differs}.
+      quantile of the paired bootstrap}. Where no resample differs, a share of 0.05 ** (1 / people)
+      of all people has this gain at least, and the bound counts the others as -1.
     """
     gain = np.asarray(called, float) - np.asarray(control, float)
     blocks = image_weights(np.ones(len(gain), int), identities, resamples, seed)
     drawn = np.concatenate([gain @ weights / weights.sum(axis=0) for weights in blocks])
-    lower = min(float(np.quantile(drawn, _ALPHA)), float(gain.mean()))
-    return {"advantage": float(gain.mean()), "advantage_lower95": lower}
+    advantage, lower = float(gain.mean()), float(np.quantile(drawn, _ALPHA))
+    if np.ptp(drawn) < 1e-9:
+        share = _ALPHA ** (1 / len(np.unique(identities)))
+        lower = share * advantage - (1 - share)
+    return {"advantage": advantage, "advantage_lower95": min(lower, advantage)}
 
 
 def gate(point: Mapping | None, controls: Sequence[Mapping], matched: bool, fpr: float) -> dict:
@@ -132,7 +135,8 @@ def gate(point: Mapping | None, controls: Sequence[Mapping], matched: bool, fpr:
 
     Args:
       point: of `measure`, of the auditor.
-      controls: {"name", "title", "tpr", "advantage_lower95"} of each.
+      controls: {"name", "title", "tpr", "advantage_lower95"} of each, the last two None where they
+        could not be measured.
       matched: whether the non-members are of the members' own collection.
       fpr: false-alarm rate of all of them.
 
@@ -148,19 +152,22 @@ def gate(point: Mapping | None, controls: Sequence[Mapping], matched: bool, fpr:
         )
     if point is None:
         reasons.append(
-            f"A false-alarm rate of {_percent(fpr)} takes {math.ceil(10 / fpr):,} non-members in "
-            "the threshold part and as many in the test part; there are fewer."
+            f"A false-alarm rate of {100 * fpr:g}% takes {MIN_FALSE_ALARMS / fpr:,.0f} non-members "
+            "in the threshold part and as many in the test part; there are fewer."
         )
-    known = [c for c in controls if c["advantage_lower95"] is not None]
-    worst = min(known, key=lambda c: c["advantage_lower95"], default=None)
     if not controls:
         reasons.append("No control was read beside the auditor.")
-    reasons += [
-        f"It is not shown to find more than {c['title']}: the lower bound of its advantage is "
-        f"{_points(c['advantage_lower95'])} points."
-        for c in known
-        if c["advantage_lower95"] <= 0
-    ]
+    known = [c for c in controls if c["advantage_lower95"] is not None]
+    worst = min(known, key=lambda c: c["advantage_lower95"], default=None)
+    for control in controls:
+        lower = control["advantage_lower95"]
+        if lower is None and point is not None:
+            reasons.append(f"Nothing was measured of a control: {control['title']}.")
+        elif lower is not None and lower <= 0:
+            reasons.append(
+                f"It is not shown to find more than {control['title']}: the lower bound of its "
+                f"advantage is {_per_hundred(lower, math.floor)} points."
+            )
     return {
         "passed": not reasons,
         "smallest_advantage": worst and worst["advantage_lower95"],
@@ -175,18 +182,15 @@ def headline(point: Mapping | None, controls: Sequence[Mapping], found: Mapping,
         return CANNOT
     strongest = max(c["tpr"] for c in controls)
     return (
-        f"At a false-alarm rate of {_percent(fpr)} (upper 95% bound on fresh non-members of the "
-        f"same collection: {_percent(point['fpr_upper95'])}) this audit finds "
-        f"{_percent(point['tpr'])} of the images that were used (lower bound "
-        f"{_percent(point['tpr_lower95'])}). The strongest explanation without membership finds "
-        f"{_percent(strongest)}; the smallest paired advantage over any control is at least "
-        f"{_points(found['smallest_advantage'])} points."
+        f"At a false-alarm rate of {100 * fpr:g}% (upper 95% bound on fresh non-members of the "
+        f"same collection: {_per_hundred(point['fpr_upper95'], math.ceil)}%) this audit finds "
+        f"{_per_hundred(point['tpr'])}% of the images that were used (lower bound "
+        f"{_per_hundred(point['tpr_lower95'], math.floor)}%). The strongest explanation without "
+        f"membership finds {_per_hundred(strongest)}%; the smallest paired advantage over any "
+        f"control is at least {_per_hundred(found['smallest_advantage'], math.floor)} points."
     )
 
 
-def _percent(value: float) -> str:
-    return f"{float(f'{100 * value:.2g}') if value < 0.1 else round(100 * value):g}%"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _per_hundred(share: float, rounded: Callable[[float], int] = round) -> str:
+    """0.0812 as "8.1"; a bound is rounded to its own side, so that it stays a bound."""
+    return f"{rounded(round(1000 * share, 6)) / 10:g}"

@@ -131,10 +131,16 @@ def test_perfect_separation_keeps_an_interval():
     """Clopper-Pearson for 50 people all right, and for 25 disjoint pairs all right."""
     labels = np.repeat([1, 0], 100)
     cell = metrics.evaluate(labels, labels * 1.0, np.arange(200) // 4, resamples=50)
-    exact = {"accuracy": stats.binomtest(50, 50), "auc": stats.binomtest(25, 25)}
-    for name, test in exact.items():
-        expected = test.proportion_ci(0.95, method="exact")
-        assert cell[f"{name}_ci95"] == pytest.approx([expected.low, expected.high])
+    frozen = metrics.evaluate(labels, labels * 1.0, np.arange(200) // 4, frozen=np.full(100, 0.5))
+    for found, hits, trials in (
+        (cell["accuracy_ci95"], 50, 50),
+        (cell["balanced_accuracy_ci95"], 25, 25),
+        (cell["auc_ci95"], 25, 25),
+        (frozen["tpr_at_fpr_ci95"]["0.1"], 25, 25),
+        (frozen["fpr_at_threshold_ci95"]["0.1"], 0, 25),
+    ):
+        expected = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
+        assert found == pytest.approx([expected.low, expected.high])
 
 
 def test_false_member_rate():
@@ -182,6 +188,8 @@ def test_frozen_thresholds_are_measured_again_on_test_data():
     low, high = cell["fpr_at_threshold_ci95"]["0.01"]
     assert low <= cell["fpr_at_threshold"]["0.01"] <= high < 0.01
     assert cell["tpr_at_fpr"]["0.001"] is None
+    with pytest.raises(ValueError, match="do not fit 2 auditors"):
+        metrics.evaluate(labels, scores, frozen=frozen[0])
     few = metrics.evaluate(labels, scores, frozen=frozen[:, :999], resamples=10)
     assert few["tpr_at_fpr"]["0.01"] is None and few["tpr_at_fpr"]["0.1"] is not None
 

@@ -79,29 +79,37 @@ def test_an_advantage_is_paired_and_clustered():
     normal = gain.mean() - 1.645 * gain.std() / np.sqrt(500)
     for found in (once, twice):
         assert found["advantage_lower95"] == pytest.approx(normal, abs=0.006)
-    same = operating.paired_advantage(called, called, np.arange(500))
-    assert same == {"advantage": 0.0, "advantage_lower95": 0.0}
+
+
+@pytest.mark.parametrize("people", [1, 30])
+def test_an_advantage_that_never_varies_keeps_a_bound(people):
+    """All found and none by the control: at worst 1 - p of the people count as -1."""
+    found = operating.paired_advantage(np.ones(90), np.zeros(90), np.arange(90) % people)
+    share = stats.binomtest(people, people, alternative="greater").proportion_ci(0.95, "exact").low
+    assert found == {"advantage": 1.0, "advantage_lower95": pytest.approx(2 * share - 1)}
+    same = operating.paired_advantage(np.ones(90), np.ones(90), np.arange(90) % people)
+    assert same == {"advantage": 0.0, "advantage_lower95": pytest.approx(share - 1)}
 
 
 def _control(name, tpr, lower):
     return {"name": name, "title": f"the {name}", "tpr": tpr, "advantage_lower95": lower}
 
 
-POINT = {"fpr_upper95": 0.0213, "tpr": 0.1234, "tpr_lower95": 0.0987}
+POINT = {"fpr_upper95": 0.0213, "tpr": 0.1236, "tpr_lower95": 0.0989}
 
 
-def test_the_headline_says_what_the_issue_asks_for():
-    controls = [_control("pixels", 0.012, 0.09), _control("random", 0.02, 0.0812)]
+def test_the_headline_says_what_the_issue_asks_for_and_rounds_no_bound_in_its_favour():
+    controls = [_control("pixels", 0.012, 0.09), _control("random", 0.02, 0.0819)]
     found = operating.gate(POINT, controls, True, 0.01)
     assert found == {
         "passed": True,
-        "smallest_advantage": 0.0812,
+        "smallest_advantage": 0.0819,
         "against": "random",
         "reasons": [],
     }
     assert operating.headline(POINT, controls, found, 0.01) == (
         "At a false-alarm rate of 1% (upper 95% bound on fresh non-members of the same "
-        "collection: 2.1%) this audit finds 12% of the images that were used (lower bound 9.9%). "
+        "collection: 2.2%) this audit finds 12.4% of the images that were used (lower bound 9.8%). "
         "The strongest explanation without membership finds 2%; the smallest paired advantage "
         "over any control is at least 8.1 points."
     )
@@ -113,7 +121,8 @@ def test_the_headline_says_what_the_issue_asks_for():
         (POINT, [_control("pixels", 0.1, 0.0)], True, "the pixels"),
         (POINT, [_control("a", 0, 0.1), _control("b", 0, -0.1)], True, "the b"),
         (POINT, [_control("a", 0, 0.1)], False, "own collection"),
-        (None, [_control("a", None, None)], True, "1,000 non-members"),
+        (None, [_control("a", None, None)], True, "1% takes 1,000 non-members"),
+        (POINT, [_control("a", 0, 0.1), _control("b", None, None)], True, "the b"),
         (POINT, [], True, "No control"),
     ],
 )
