@@ -10,6 +10,9 @@ import numpy as np
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, Subset
 
+# Parts that shrink first where images do not suffice, down to 1 / n of all of them.
+_GIVE_WAY = {"bank": 4, "threshold": 16, "calibration": 16, "validation": 16}
+
 
 def split(
     identities: np.ndarray, parts: Mapping[str, float | int], seed: int
@@ -78,7 +81,8 @@ def partition(
     Args:
       sources: random-access sources; identities of different sources are different people.
       wanted: {part: number of images}. Where there is not enough, the bank gives way first, down to
-        a quarter of the images; then all parts shrink alike. A small source is used whole.
+        a quarter of the images, then threshold, calibration and validation, down to a sixteenth;
+        then all parts shrink alike. A small source is used whole.
       seed: of the cut.
       weights: of the sources, relative; alike where None.
       by: "identity", or "image" where a person's images may be in several parts.
@@ -106,14 +110,16 @@ def partition(
 
 def _cut(people: np.ndarray, quota: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """{part: rows} of one source, with the quota or as much of it as whole people allow."""
-    counts, scale, least = dict(quota), 1.0, len(people) // 4
+    counts, scale = dict(quota), 1.0
+    least = {part: len(people) // share for part, share in _GIVE_WAY.items()}
     while True:
         try:
             kept = {part: int(count * scale) for part, count in counts.items()}
             return split(people, kept, seed)
         except InputError:  # people cannot be torn apart, so what fits is found by trying
-            if counts.get("bank", 0) > least:
-                counts["bank"] = max(least, counts["bank"] - 1 - len(people) // 100)
+            part = next((p for p in least if counts.get(p, 0) > least[p]), None)
+            if part:
+                counts[part] = max(least[part], counts[part] - 1 - len(people) // 100)
             else:
                 scale *= 0.95
 

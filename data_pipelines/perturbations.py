@@ -1,4 +1,4 @@
-"""Changes of photos that leave the face as it is: a verdict must survive them, or say that it fails.
+"""Changes of photos that leave the face as it is: a verdict must survive them, or say it fails.
 
 A copy of a photo that was used for training was often compressed, scaled or cut again before
 somebody asks about it. Each change takes and gives uint8 (B, 112, 112, 3) RGB, deterministically.

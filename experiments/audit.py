@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import audit_set, manifest
-from experiments import audit_sets, versions
-from experiments.reading import Reader
+from data_pipelines import audit_set, manifest, perturbations
+from data_pipelines.sources import Subset
+from experiments import audit_sets, examining, versions
+from experiments.reading import Reader, View
 from mint_jax import aad, audited, auditors, report
+from mint_jax.baselines import pixels
 from mint_jax.errors import InputError
+from mint_jax.evidence.examination import Examination
 from mint_jax.evidence.protocol import CONV_LAYERS, OUTCOME, Outcome, Plan, Population, Protocol
 
 _PEOPLE = 1 << 32  # identities of one population stay below; the next one's begin here
@@ -34,7 +37,8 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
     parts = draw(subject, config)
     manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
-    populations = read(subject, parts, config)
+    populations = _from_databases(read(subject, parts, config), parts, subject)
+    queries = examining.read_queries(subject, parts, config, _PEOPLE) if config.robustness else {}
     plan = make_plan(config, subject.model)
     tables, scores = {}, {}
     for name, others in (("matched", "non_members"), ("cross_database", "externals")):
@@ -43,6 +47,12 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             continue
         if name not in finished:
             outcome = _protocol(name, populations, others, plan, config.controls)
+            question = examining.question(
+                name, others, populations, queries, plan, outcome, subject, config
+            )
+            found = Examination(question)
+            outcome.tables["evidence"] = found.block
+            outcome.scores |= found.plotted()
             for kind, auditor in outcome.auditors.items():
                 auditors.save(auditor, workdir / "auditors" / name / kind)
             finished.add(name, outcome)
@@ -122,18 +132,32 @@ def read(
     subject: audit_sets.AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict
 ) -> dict[str, Population]:
     """Reads the AAD of every image of `parts`, {population: {part: source}}."""
-    networks = {"audited": subject.model}
+    views = {"audited": View(subject.model, maps=config.cnn_seeds > 0, decides=True)}
     if "random_network" in config.controls:
-        networks["random_network"] = audited.randomised(subject.model, config.seed)
+        for i in range(config.random_networks):
+            drawn = audited.randomised(subject.model, config.seed + i)
+            first = {"random_network": View(drawn, maps=config.cnn_seeds > 0)}
+            views |= {f"random_network_{i}": View(drawn)} if i else first
+    if config.other_network:
+        views["other_network"] = View(_other_network(subject.model, config))
+    if config.robustness:
+        views["same_preparation"] = View(subject.model, change=perturbations.recompress)
     reader = Reader(
-        networks,
-        maps=config.cnn_seeds > 0,
-        statistics="pixels" in config.controls,
+        views,
+        statistics=pixels.pixel_features if "pixels" in config.controls else None,
         batch=config.per_device_batch,
         workers=config.workers,
         stores=[aad.open_store(base) for base in config.stores if base],
     )
     return reader.populations(parts, _PEOPLE)
+
+
+def _other_network(model: audited.AuditedModel, config: ConfigDict) -> audited.AuditedModel:
+    """The control that knows faces and did not train on the members."""
+    other = audited.load(config.other_network)
+    if other.sha256 == model.sha256:
+        raise InputError(f"{config.other_network}: other_network is the audited model itself")
+    return other
 
 
 def draw(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, dict[str, Any]]:
@@ -147,12 +171,21 @@ def draw(subject: audit_sets.AuditSet, config: ConfigDict) -> dict[str, dict[str
         "non_members": ([subject.non_members] if subject.non_members else [], None),
         "externals": (externals, weights),
     }
-    wanted = audit_sets.wanted_images(config)
-    return {
-        side: audit_set.partition(sources, wanted, config.seed, weights=weights, by=config.split_by)
-        for side, (sources, weights) in sides.items()
-        if sources
-    }
+    parts = {}
+    for side, (sources, weights) in sides.items():
+        if sources:
+            wanted = audit_sets.wanted_images(config, side)
+            parts[side] = audit_set.partition(
+                sources, wanted, config.seed, weights=weights, by=config.split_by
+            )
+    if subject.unused is not None:
+        people = subject.unused.identities
+        parts["unused"] = {
+            name: Subset(subject.unused, np.flatnonzero(np.isin(people, part.identities)))
+            for name, part in parts["members"].items()
+            if name in ("calibration", "test")
+        }
+    return parts
 
 
 def _protocol(
@@ -183,7 +216,7 @@ def _protocol(
             protocol(fast, shuffled=True, sizes=largest, title=title).run().tables
         )
     if "pixels" in controls:
-        control = protocol(plan).pixels()
+        control = protocol(plan).run([("pixels", "pixels", plan.seeds)])
         found |= control.tables
         outcome.scores |= control.scores
     return outcome
@@ -198,6 +231,22 @@ def describe(model: audited.AuditedModel) -> dict:
         "input_size": model.input_size,
         "info": dict(model.info),
     }
+
+
+def _from_databases(
+    populations: dict[str, Population], parts: Mapping[str, Mapping], subject: audit_sets.AuditSet
+) -> dict[str, Population]:
+    """The same populations, where the externals know which of the databases they are from."""
+    if subject.parts is not None or "externals" not in parts:
+        return populations
+    ends = np.cumsum([len(source) for source in subject.externals.values()])
+    externals = {
+        name: dataclasses.replace(
+            part, databases=np.searchsorted(ends, parts["externals"][name].rows, side="right")
+        )
+        for name, part in populations["externals"].items()
+    }
+    return populations | {"externals": externals}
 
 
 def _counts(populations: Mapping[str, Population]) -> dict:

@@ -25,6 +25,8 @@ NO_MATCH = (
     "training, so nobody can tell here whether an auditor recognises membership or the database."
 )
 _IMAGES_PER_PERSON = 4  # of a synthetic external database
+_FRESH = 400  # people of the embedded model's generator beyond those that were split
+_UNUSED = 2  # photos of each of its members that it was not trained on
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class AuditSet:
       no_match: why there are no non-members, where there are none.
       parts: {"members": {part: source}, ...} where the set is given, and not to be drawn.
       dropped: {key: reason} of images that the screen for near-duplicates left out.
+      unused: source of photos that were not trained on, of people who are among `members` and
+        have the same identity there; None where none are known.
+      head: (classes, D) class centres of M's training, where they are disclosed.
     """
 
     model: audited.AuditedModel
@@ -53,18 +58,34 @@ class AuditSet:
     no_match: str | None = None
     parts: Mapping[str, Mapping[str, Any]] | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+    unused: Any | None = None
+    head: np.ndarray | None = None
 
 
 def embedded(config: ConfigDict, workdir: Path) -> AuditSet:
-    """The shipped model, its members and non-members, and other synthetic databases."""
+    """The shipped model, its members and non-members, and other synthetic databases.
+
+    The generator renders more people and more photos at will: people who were never split are
+    further non-members, and further photos of members are images that were not used.
+    """
     del workdir
     truth = lab_models.ground_truth()
+    about = dict(truth.manifest["source"])
+    people, each = about["identities"], about["images_per_identity"]
+    about["identities"] += _FRESH
+    faces = lab_models.open_images(about)
+    unused = lab_models.open_images(about | {"images_per_identity": each + _UNUSED})
+    is_member = np.isin(unused.identities, truth.manifest["split"]["members"])
+    photo = np.arange(len(unused)) % unused.images_per_identity
     return AuditSet(
         audited.load("embedded"),
-        Subset(truth.source, truth.members),
-        Subset(truth.source, truth.non_members),
+        Subset(faces, truth.members),
+        Subset(faces, np.append(truth.non_members, np.arange(people * each, len(faces)))),
         _synthetic(config, ("webcam", "archive")),
         len(truth.members),
+        [f"Non-members are the people held out at random and {_FRESH} of the same generator."],
+        unused=Subset(unused, np.flatnonzero(is_member & (photo >= each))),
+        head=lab_models.class_centres(lab_models.EMBEDDED),
     )
 
 
@@ -155,6 +176,7 @@ def trained_here(config: ConfigDict, workdir: Path) -> AuditSet:
         len(truth.members),
         notes,
         dropped={keys[row]: reason for row, reason in screen.dropped.items()},
+        head=lab_models.class_centres(workdir / "audited" / "model"),
     )
 
 
@@ -177,7 +199,7 @@ def _open(config: ConfigDict, spec: str) -> Any:
 
 def _photos(config: ConfigDict, spec: str, source: Any, workdir: Path, notes: list[str]) -> Any:
     """Aligned photos of a source, at random a few more than an audit wants of it."""
-    wanted = sum(wanted_images(config).values())
+    wanted = sum(wanted_images(config, "externals").values())
     match = dict(zip(config.externals, config.filters)).get(spec) or "*"
     picked = audit_set.pick(source, count=wanted + wanted // 4, match=match, seed=config.seed)
     return _aligned(picked, config, workdir, notes)
@@ -248,16 +270,26 @@ def _training(config: ConfigDict) -> ConfigDict:
 
 def _synthetic(config: ConfigDict, databases: Sequence[str]) -> dict[str, SyntheticFaces]:
     """Databases of nobody's faces, each large enough to fill an audit set with the others."""
-    images = sum(wanted_images(config).values())
+    images = sum(wanted_images(config, "externals").values())
     people = -(-images // (_IMAGES_PER_PERSON * len(databases))) + 4
     return {name: SyntheticFaces(name, 0, people, _IMAGES_PER_PERSON) for name in databases}
 
 
-def wanted_images(config: ConfigDict) -> dict[str, int]:
-    """{part: images} that an audit wants of each population."""
-    return {
+def wanted_images(config: ConfigDict, side: str) -> dict[str, int]:
+    """{part: images} that an audit wants of a population.
+
+    Non-members alone freeze thresholds. Members are not ranked against members, so half as many
+    suffice for calibration, where they give likelihood ratios.
+    """
+    wanted = {
         "bank": config.bank_images,
         "train": max(config.sizes) // 2,
+        "validation": config.validation_images,
+        "threshold": config.threshold_images,
         "calibration": config.calibration_images,
         "test": config.test_images,
     }
+    if side == "members":
+        del wanted["threshold"]
+        wanted["calibration"] //= 2
+    return wanted

@@ -63,6 +63,12 @@ def ground_truth(folder: str | Path = EMBEDDED, source: Any | None = None) -> Gr
     return GroundTruth(source, members, others, manifest)
 
 
+def class_centres(folder: Path) -> np.ndarray:
+    """Rows (classes, D) of the classification head that a model of the lab was trained with."""
+    with np.load(folder / "head.npz") as head:
+        return head["prototypes"]
+
+
 def open_images(spec: Mapping[str, Any]) -> Any:
     """The source that a configuration or a manifest names.
 

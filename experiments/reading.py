@@ -1,6 +1,8 @@
 """From sources of images to the AAD of populations: loader, extractors and stores, wired."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,28 @@ from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, origins
 from mint_jax import aad
 from mint_jax.audited import AuditedModel
-from mint_jax.baselines import pixels
-from mint_jax.evidence.protocol import CONV_LAYERS, Part, Readings
+from mint_jax.baselines import Scalars
+from mint_jax.evidence.protocol import Part, Readings
+
+
+@dataclass(frozen=True)
+class View:
+    """A network that reads the photos.
+
+    Attributes:
+      model: the network.
+      maps: whether its activation maps of parts other than the bank are kept as well.
+      change: what is done to photos, (B, 112, 112, 3) uint8, before it reads them.
+      scalars: whether the scores of the baselines are read in place of the layers.
+      decides: whether it reads what only decides about the audited network's own auditors as well:
+        validation, calibration and unused photos.
+    """
+
+    model: AuditedModel
+    maps: bool = False
+    change: Callable[[np.ndarray], np.ndarray] | None = None
+    scalars: bool = False
+    decides: bool = False
 
 
 class Reader:
@@ -20,10 +42,9 @@ class Reader:
 
     def __init__(
         self,
-        networks: Mapping[str, AuditedModel],
+        views: Mapping[str, View],
         *,
-        maps: bool,
-        statistics: bool,
+        statistics: Callable[[np.ndarray], np.ndarray] | None = None,
         batch: int,
         workers: int,
         stores: Sequence[aad.Store] = (),
@@ -31,15 +52,15 @@ class Reader:
         """Prepares a reader.
 
         Args:
-          networks: {"audited": model, "random_network": its control}.
-          maps: whether parts other than the bank need activation maps as well.
-          statistics: whether the blind control needs what pixels alone say.
+          views: {"audited": the audited network, "random_network": its control, ...}.
+          statistics: (F,) numbers a photo that no extractor reads, such as the blind control's;
+            (B, 112, 112, 3) uint8 to (B, F).
           batch: images in a step of one device.
           workers: Grain worker processes that decode or render.
           stores: activations that `experiments.extract` wrote; a network whose activations of all
             images are in them is not run again.
         """
-        self._networks, self._maps, self._statistics = networks, maps, statistics
+        self._views, self._statistics = views, statistics
         self._batch, self._workers, self._stores = batch, workers, tuple(stores)
 
     def populations(
@@ -57,50 +78,61 @@ class Reader:
         """
         places = [(name, part) for name, parts in groups.items() for part in parts]
         found = {name: {} for name in groups}
-        for title, kind, maps in (("banks", True, False), ("parts", False, self._maps)):
-            chosen = [place for place in places if (place[1] == "bank") == kind]
+        for title in ("banks", "parts", "held parts"):
+            chosen = [place for place in places if _pass(*place) == title]
+            if not chosen:
+                continue
             sources = [groups[name][part] for name, part in chosen]
-            rows = self._read(f"reading {title}", Concatenated(sources), maps) if sources else None
+            rows = self._read(title, Concatenated(sources))
             ends = np.cumsum([len(source) for source in sources])
             for (name, part), source, end in zip(chosen, sources, ends):
-                own = slice(end - len(source), end)
                 people = np.asarray(source.identities) + apart * list(groups).index(name)
-                found[name][part] = Part(people, *_cut(rows, own))
+                own = rows.rows(slice(end - len(source), end))
+                found[name][part] = dataclasses.replace(own, identities=people)
         return {name: {part: found[name][part] for part in parts} for name, parts in groups.items()}
 
-    def _read(self, title: str, source: Any, maps: bool) -> tuple[dict[str, Readings], np.ndarray]:
-        """{network: Readings} and pixel statistics of all images of a source."""
-        outs = {name: self._stored(model, source, maps) for name, model in self._networks.items()}
-        running = {
-            name: aad.make_extractor(
-                model, model.layers, "map" if maps else "max", per_device_batch=self._batch
-            )
-            for name, model in self._networks.items()
-            if not outs[name]
-        }
+    def _read(self, title: str, source: Any) -> Part:
+        """What all networks and the statistics say of all images of a source."""
+        views = {k: v for k, v in self._views.items() if v.decides or title != "held parts"}
+        maps = title != "banks"
+        reduce = {k: "map" if maps and view.maps else "max" for k, view in views.items()}
+        outs = {k: self._stored(view, source, reduce[k]) for k, view in views.items()}
+        running, alike = {}, {}
+        for name in (name for name, out in outs.items() if not out):
+            view = views[name]
+            if view.scalars:
+                running[name] = Scalars(view.model, self._batch)
+                continue
+            key = view.model.forward, reduce[name]
+            if key not in alike:  # networks that differ in their weights alone share a program
+                alike[key] = aad.make_extractor(view.model, view.model.layers, key[1], self._batch)
+            running[name] = alike[key].with_variables(view.model.variables)
         statistics = []
         if running or self._statistics:
             chunk = next((e.chunk for e in running.values()), self._batch)
             batches = loader.batches(source, chunk, workers=self._workers)
-            for batch in tqdm(batches, title, len(batches), unit="batch"):
+            for batch in tqdm(batches, f"reading {title}", len(batches), unit="batch"):
                 for name, extractor in running.items():
-                    aad.extract(extractor, [batch], len(source), outs[name])
+                    change = views[name].change
+                    seen = batch | {"image": change(batch["image"])} if change else batch
+                    aad.extract(extractor, [seen], len(source), outs[name])
                 if self._statistics:
-                    statistics.append(pixels.pixel_features(batch["image"]))
+                    statistics.append(self._statistics(batch["image"]))
         # The loader keeps the source's order, and only the last batch is padded.
-        blind = np.concatenate(statistics)[: len(source)] if statistics else np.zeros((0, 0))
-        return {name: _readings(out) for name, out in outs.items()}, blind
+        blind = np.concatenate(statistics)[: len(source)] if statistics else _none(source)
+        return Part(source.identities, {k: _readings(out) for k, out in outs.items()}, blind)
 
-    def _stored(self, model: AuditedModel, source: Any, maps: bool) -> dict[str, np.ndarray]:
+    def _stored(self, view: View, source: Any, reduce: str) -> dict[str, np.ndarray]:
         """{layer: (n, ...)} out of the stores; empty where they do not have all of it."""
+        model = view.model
         stores = {
             store.source_fingerprint: store
             for store in self._stores
             if store.model_sha256 == model.sha256
             and set(model.layers) <= set(store.layers)
-            and store.reduce in ("map", "map" if maps else "max")
+            and store.reduce in ("map", reduce)
         }
-        if not stores:
+        if not stores or view.change or view.scalars:
             return {}
         pieces = origins(source, np.arange(len(source)))
         prints = [base.fingerprint() for base, _, _ in pieces]
@@ -113,31 +145,25 @@ class Reader:
                 raise InputError(f"{base.keys[row]}: {store.bad[row][1]}")
             for layer in model.layers:
                 values = store.read(layer, rows)
-                if not maps and values.ndim == 4:
+                if reduce == "max" and values.ndim == 4:
                     values = values.max(axis=(1, 2))
                 out.setdefault(layer, np.empty((len(source), *values.shape[1:]), np.float32))
                 out[layer][places] = values
         return out
 
 
+def _pass(population: str, part: str) -> str:
+    if part == "bank":
+        return "banks"
+    held = population == "unused" or part in ("validation", "calibration")
+    return "held parts" if held else "parts"
+
+
 def _readings(out: Mapping[str, np.ndarray]) -> Readings:
     """What `out`, {layer: maps or maxima}, says; the maxima are exact either way."""
     maxima = {layer: v.max(axis=(1, 2)) if v.ndim == 4 else v for layer, v in out.items()}
-    conv = [layer for layer in maxima if layer.startswith("conv")]
-    maxima[aad.ALL_CONV] = np.concatenate([maxima[layer] for layer in conv], axis=-1)
-    return Readings(maxima, {layer: out[layer] for layer in CONV_LAYERS if out[layer].ndim == 4})
+    return Readings(maxima, {layer: v for layer, v in out.items() if v.ndim == 4})
 
 
-def _cut(
-    rows: tuple[dict[str, Readings], np.ndarray], own: slice
-) -> tuple[dict[str, Readings], np.ndarray]:
-    """The rows of one part."""
-    readings, statistics = rows
-    cut = {
-        network: Readings(
-            {layer: values[own] for layer, values in read.maxima.items()},
-            {layer: values[own] for layer, values in read.maps.items()},
-        )
-        for network, read in readings.items()
-    }
-    return cut, statistics[own]
+def _none(source: Any) -> np.ndarray:
+    return np.zeros((len(source), 0), np.float32)

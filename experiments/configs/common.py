@@ -49,7 +49,9 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.cnn = ConfigDict({"fit": {"epochs": 30, "patience": 5}})
     config.neighbour = ConfigDict()
     config.test_images = 1000  # of each class
-    config.calibration_images = 250  # of each class; exported with the auditors
+    config.validation_images = 250  # of each class; they choose the auditor of the verdict
+    config.threshold_images = 1000  # non-members, who freeze the thresholds
+    config.calibration_images = 1000  # non-members and half as many members: evidence of an image
     config.bank_images = 2000  # of each class, at most; banks of the neighbour auditor
     config.split_by = "identity"  # or "image", where a person's images may be in several parts
     config.weights = ()  # of the externals, relative; alike where empty
@@ -63,6 +65,10 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.manifest = ""  # manifest.json of an earlier audit, whose images are used again
     config.stores = ("",)  # activations that experiments.extract wrote
     config.controls = ("random_network", "shuffled_labels", "pixels")
+    config.random_networks = 20  # of the verdict's control; the tables show the first
+    config.shuffles = 200  # of labels, likewise
+    config.other_network = ""  # a network that did not train on the members, another control
+    config.robustness = True  # queries changed, and everything prepared anew; and the baselines
     config.auditor = "neighbour"  # of experiments.train_auditor, with the layer and the protocol
     config.layer = "outcome"
     config.protocol = "matched"

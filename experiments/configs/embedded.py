@@ -20,5 +20,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     args = common.parse(arg, sizes=(250, 500, 1000))
     config = common.tables(args["sizes"])
     config.audit_set = "embedded"
+    config.other_network = "embedded_other"
     config.workers = 2  # the faces are rendered, which Python does one thread at a time
     return config

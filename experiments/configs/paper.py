@@ -46,6 +46,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.non_members = args["non_members"]
     config.externals = tuple(f"{name}:{args[name]}" for name in given)
     config.antialias = False  # as the members were cut, or the warp tells the databases apart
-    config.test_images = config.bank_images = 10_000
-    config.calibration_images = 1000
+    config.test_images = config.bank_images = config.threshold_images = 10_000
     return config

@@ -4,8 +4,10 @@ One program is compiled per set of layers; XLA removes what none of them needs, 
 `conv1` alone costs the first stage alone. Source: DeAlcala et al., arXiv 2402.09225, section III.
 """
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,12 @@ class Extractor:
         self._apply = apply_function(model, layers, reduce)
         self._program = parallel.pmap(self._apply)
         self._variables = parallel.replicate(model.variables)
+
+    def with_variables(self, variables: Any) -> "Extractor":
+        """The same compiled program for another network of the same shapes."""
+        other = copy.copy(self)
+        other._variables = parallel.replicate(variables)
+        return other
 
     def start(self, images: np.ndarray) -> Mapping[str, jax.Array]:
         """Queues one chunk, (n <= chunk, H, W, 3) uint8, and returns sharded results at once."""

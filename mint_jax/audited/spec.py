@@ -17,7 +17,8 @@ def load(spec: str | Path, preprocessing: Preprocessing | None = None) -> Audite
     Args:
       spec: an .onnx file; a folder written by `save` or `experiments.import_weights`;
         "embedded", the model that is shipped, or "embedded_other", the same recipe on other
-        people; or "iresnet100:random=SEED", a random network, with optional further `,width=0.25,embedding_size=128,input_size=56`.
+        people; or "iresnet100:random=SEED", a random network, with optional further
+        `,width=0.25,embedding_size=128,input_size=56`.
       preprocessing: of an .onnx file; None: its zoo entry's, or what its graph shows.
 
     Raises:

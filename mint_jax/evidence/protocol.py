@@ -5,21 +5,24 @@ is the paper's: members of the database that the audited model was trained on ag
 other databases (DeAlcala et al., arXiv 2402.09225, section IV).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from mint_jax import auditors
+from mint_jax import aad, auditors
 from mint_jax.errors import InputError
 from mint_jax.evidence import metrics
 
 CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4")
 OUTCOME = "outcome"
-_BUILD = {"vanilla": auditors.Vanilla, "cnn": auditors.CNN}
-_TABLES = {"vanilla": "table1", "cnn": "table2", "neighbour": "neighbour"}
+_BUILD = {"vanilla": auditors.Vanilla, "cnn": auditors.CNN, "pixels": auditors.Vanilla}
+_TABLES = {"vanilla": "table1", "cnn": "table2"}
+
+Job = tuple[str, str, int]  # kind of auditor, layer, how many seeds
+Score = Callable[["Part"], np.ndarray]  # scores (S, n) of S auditors for the images of a part
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,22 @@ class Readings:
     """What one network says of the images of one part; row i of every array is one image.
 
     Attributes:
-      maxima: {layer: (n, C) float32} spatial maxima, `all_conv` and the outcome among them.
+      maxima: {layer: (n, C) float32} spatial maxima, the outcome among them.
       maps: {layer: (n, H, W, C) float32} activation maps; empty where only maxima are needed.
     """
 
     maxima: Mapping[str, np.ndarray]
     maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def maximum(self, layer: str) -> np.ndarray:
+        """Maxima (n, C) of a layer, or of all convolutional layers side by side."""
+        if layer != aad.ALL_CONV:
+            return self.maxima[layer]
+        return np.concatenate([v for k, v in self.maxima.items() if k.startswith("conv")], axis=-1)
+
+    def rows(self, index: Any) -> "Readings":
+        """Those of some of the images."""
+        return Readings(*({k: v[index] for k, v in x.items()} for x in (self.maxima, self.maps)))
 
 
 @dataclass(frozen=True)
@@ -41,16 +54,26 @@ class Part:
 
     Attributes:
       identities: (n,) int64.
-      readings: {network: Readings}; the networks are "audited" and "random_network".
-      pixels: (n, F) float32 statistics that no network computed; (0, 0) where not wanted.
+      readings: {network: Readings}; the networks are "audited", "random_network" and others.
+      pixels: (n, F) float32 statistics that no network computed; (n, 0) where not wanted.
+      databases: (n,) int64 which of the databases each image is from.
     """
 
     identities: np.ndarray
     readings: Mapping[str, Readings]
     pixels: np.ndarray
+    databases: np.ndarray | None = None
+
+    def rows(self, index: Any) -> "Part":
+        """Some of the images; `index` as numpy takes it."""
+        readings = {name: read.rows(index) for name, read in self.readings.items()}
+        databases = None if self.databases is None else self.databases[index]
+        return Part(self.identities[index], readings, self.pixels[index], databases)
 
 
-Population = Mapping[str, Part]  # by part: bank, train, calibration, test; disjoint identities
+# By part: bank, train, validation (chooses an auditor), threshold (non-members alone), calibration
+# and test; nobody is in two of them.
+Population = Mapping[str, Part]
 
 
 @dataclass(frozen=True)
@@ -131,22 +154,32 @@ class Outcome:
     Attributes:
       tables: of the form of `tables.json`: {"table1": {layer: {N: cell}}, "table2", "neighbour"}.
       scores: {"table1/conv1/1000": {"labels": (n,), "scores": (n,)}} of the first seed, on test.
-      auditors: {"vanilla_conv1": TrainedAuditor} of the largest N and the first seed.
+      auditors: {"vanilla_conv1": TrainedAuditor} of the largest N and the first seed, where the
+        audited network is read and the labels are the true ones.
+      validation: {"vanilla/conv1": AUC} of the same auditors on the validation part.
     """
 
     tables: dict = field(default_factory=dict)
     scores: dict = field(default_factory=dict)
     auditors: dict = field(default_factory=dict)
+    validation: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Lot:
-    """Auditors that are fitted in one call: [(size, seed)], their labels and their parts."""
+    """Auditors that are fitted in one call, P = len(cells).
+
+    Attributes:
+      cells: [(size, seed)].
+      labels, train, validation: (P, n) of the rows of the training part.
+      bank: (P, b) labels of the bank.
+    """
 
     cells: list[tuple[int, int]]
     labels: np.ndarray
     train: np.ndarray
     validation: np.ndarray
+    bank: np.ndarray
 
 
 class Protocol:
@@ -169,7 +202,7 @@ class Protocol:
         Args:
           members, others: the two populations; `others` are the non-members of the protocol.
           plan: how many auditors of which kind.
-          network: whose readings: "audited" or "random_network".
+          network: whose readings.
           sizes: numbers of training samples, instead of the plan's.
           shuffled: whether people get a random label, another one for each seed, before anything
             is trained or put into a bank (a control).
@@ -192,32 +225,28 @@ class Protocol:
                 "testing: give more images, or smaller sizes, test_images and bank_images"
             )
 
-    def jobs(self) -> list[tuple[str, str, int]]:
-        """(kind of auditor, layer, seeds) of every row of the plan's tables."""
+    def jobs(self) -> list[Job]:
+        """Every row of the plan's tables."""
         plan = self._plan
         jobs = [("vanilla", layer, plan.seeds) for layer in plan.layers]
         if plan.cnn_seeds:
             jobs += [("cnn", layer, plan.cnn_seeds) for layer in CONV_LAYERS]
         return [*jobs, ("neighbour", OUTCOME, plan.seeds)]
 
-    def run(self, jobs: Sequence[tuple[str, str, int]] | None = None) -> Outcome:
-        """Trains and tests every auditor of `jobs`; of the whole plan where None."""
+    def run(self, jobs: Sequence[Job] | None = None) -> Outcome:
+        """Trains and tests every auditor of `jobs`; of the whole plan where None.
+
+        The job ("pixels", "pixels", seeds) is the blind control, which reads no network.
+        """
         jobs = self.jobs() if jobs is None else jobs
         outcome = Outcome()
-        for kind, layer, seeds in tqdm(jobs, self._title, disable=self._title is None):
-            lots = list(self._lots(seeds))
-            fitted = [self._fit(kind, layer, lot) for lot in lots]
-            self._record(outcome, kind, layer, lots, fitted)
+        for job in tqdm(jobs, self._title, disable=self._title is None):
+            self._record(outcome, job)
         return outcome
 
-    def pixels(self) -> Outcome:
-        """The blind control: {"pixels": {N: cell}} of auditors that read pixels and no network."""
-        lots = list(self._lots(self._plan.seeds))
-        features = {part: self._join(part, lambda p: p.pixels) for part in ("train", "test")}
-        fitted = [self._fit_network("vanilla", "pixels", lot, features["train"]) for lot in lots]
-        outcome = Outcome({"pixels": {}})
-        self._test(outcome, outcome.tables["pixels"], "pixels", lots, fitted, features["test"])
-        return outcome
+    def scorer(self, job: Job) -> Score:
+        """Trains the auditors of a job; what scores a part by each of them, size by size."""
+        return self._fit(job)[1]
 
     def _join(self, part: str, read: Callable[[Part], np.ndarray]) -> np.ndarray:
         """Both sides' rows of a part, members first; as many of one side as of the other."""
@@ -235,45 +264,46 @@ class Protocol:
         return labels
 
     def _read(self, kind: str, layer: str) -> Callable[[Part], np.ndarray]:
-        group = "maps" if kind == "cnn" else "maxima"
-        return lambda part: getattr(part.readings[self._network], group)[layer]
+        if kind == "pixels":
+            return lambda part: part.pixels
+        if kind == "cnn":
+            return lambda part: part.readings[self._network].maps[layer]
+        return lambda part: part.readings[self._network].maximum(layer)
 
-    def _lots(self, seeds: int) -> Iterator[_Lot]:
-        """All auditors of a row in one lot; one lot a seed where each has labels of its own."""
-        everybody = range(seeds)
-        for group in [(seed,) for seed in everybody] if self._shuffled else [everybody]:
-            cells = [(size, seed) for size in self._sizes for seed in group]
-            labels = self._labels("train", group[0])
-            parts = [
-                draw(
-                    labels,
-                    self._identities["train"],
-                    size,
-                    self._plan.validation,
-                    self._plan.seed + seed,
-                )
-                for size, seed in cells
-            ]
-            train, validation = map(np.stack, zip(*parts, strict=True))
-            yield _Lot(cells, labels, train, validation)
-
-    def _fit(self, kind: str, layer: str, lot: _Lot) -> Any:
-        features = self._join("train", self._read(kind, layer))
-        if kind != "neighbour":
-            return self._fit_network(kind, layer, lot, features)
-        bank = self._join("bank", self._read(kind, layer))
-        in_bank = self._labels("bank", lot.cells[0][1])
-        return auditors.fit_neighbours(
-            features,
-            lot.labels,
-            bank[in_bank == 1],
-            bank[in_bank == 0],
-            lot.train | lot.validation,
-            auditors.NeighbourConfig(**self._plan.neighbour),
+    def _lot(self, seeds: int) -> _Lot:
+        cells = [(size, seed) for size in self._sizes for seed in range(seeds)]
+        labels, bank = (
+            np.stack([self._labels(part, seed) for _, seed in cells]) for part in ("train", "bank")
         )
+        people, plan = self._identities["train"], self._plan
+        parts = [
+            draw(own, people, size, plan.validation, plan.seed + seed)
+            for own, (size, seed) in zip(labels, cells)
+        ]
+        train, validation = map(np.stack, zip(*parts, strict=True))
+        return _Lot(cells, labels, train, validation, bank)
 
-    def _fit_network(self, kind: str, layer: str, lot: _Lot, features: np.ndarray) -> Any:
-        options = dict(getattr(self._plan, kind))
+    def _fit(self, job: Job) -> tuple[Any, Score, _Lot]:
+        """The auditors of a job, what scores a part by them, and what they were trained on."""
+        kind, layer, seeds = job
+        lot, read = self._lot(seeds), self._read(kind, layer)
+        features = self._join("train", read)
+        fit = self._fit_neighbours if kind == "neighbour" else self._fit_networks
+        population = fit(job, lot, features)
+        return population, lambda part: population.predict(read(part)), lot
+
+    def _fit_neighbours(self, job: Job, lot: _Lot, features: np.ndarray) -> Any:
+        bank = self._join("bank", self._read(*job[:2]))
+        rows = lot.train | lot.validation
+        config = auditors.NeighbourConfig(**self._plan.neighbour)
+        if self._shuffled:
+            return auditors.fit_relabelled(features, lot.labels, bank, lot.bank, rows, config)
+        members, others = (bank[lot.bank[0] == label] for label in (1, 0))
+        return auditors.fit_neighbours(features, lot.labels[0], members, others, rows, config)
+
+    def _fit_networks(self, job: Job, lot: _Lot, features: np.ndarray) -> Any:
+        kind, layer, _ = job
+        options = dict(self._plan.vanilla if kind == "pixels" else getattr(self._plan, kind))
         fit = auditors.FitConfig(**options.pop("fit", {}))
         module = _BUILD[kind](layer=layer, **options)
         seeds = [seed for _, seed in lot.cells]
@@ -281,48 +311,53 @@ class Protocol:
             module, features, lot.labels, lot.train, lot.validation, seeds, fit
         )
 
-    def _record(
-        self, outcome: Outcome, kind: str, layer: str, lots: list[_Lot], fitted: list
-    ) -> None:
+    def _record(self, outcome: Outcome, job: Job) -> None:
         """Tests the auditors of a row, writes down what they read, and keeps one for export."""
-        place = _TABLES[kind] if kind == "neighbour" else f"{_TABLES[kind]}/{layer}"
-        read = self._read(kind, layer)
+        kind, layer, _ = job
+        population, score, lot = self._fit(job)
+        place = f"{_TABLES[kind]}/{layer}" if kind in _TABLES else kind
         found = _at(outcome.tables, place)
-        rows = self._test(outcome, found, place, lots, fitted, self._join("test", read))
+        rows = self._test(outcome, found, place, lot, score)
+        largest = rows[max(rows)]
         if self._bystanders is not None:
-            called = fitted[0].predict(read(self._bystanders))
+            called = score(self._bystanders)
             rates = _at(outcome.tables, f"false_member_rate/{place}")
             for size, row in rows.items():
                 people = self._bystanders.identities
                 rates[str(size)] = metrics.false_member_rate(called[row], people)
-        if not self._shuffled:
-            row, cell = int(rows[max(rows)][0]), found[str(max(rows))]
-            name = kind if kind == "neighbour" else f"{kind}_{layer}"
-            outcome.auditors[name] = self._export(read, fitted[0], row, cell)
+        if self._network == "audited" and not self._shuffled and kind != "pixels":
+            cell, name = found[str(max(rows))], kind if kind == "neighbour" else f"{kind}_{layer}"
+            outcome.auditors[name] = self._export(population, score, int(largest[0]), cell)
+            outcome.validation[f"{kind}/{layer}"] = self._validate(score, largest)
 
     def _test(
-        self,
-        outcome: Outcome,
-        found: dict,
-        place: str,
-        lots: list[_Lot],
-        fitted: list,
-        features: np.ndarray,
+        self, outcome: Outcome, found: dict, place: str, lot: _Lot, score: Score
     ) -> dict[int, np.ndarray]:
         """Fills `found` with {N: cell}; returns {N: which of the auditors were trained with N}."""
         labels, people = self._truth("test"), self._identities["test"]
-        scores = np.concatenate([population.predict(features) for population in fitted])
-        sizes = np.array([size for lot in lots for size, _ in lot.cells])
+        both = [score(self._sides[label]["test"])[:, : self._count["test"]] for label in (1, 0)]
+        scores = np.concatenate(both, axis=1)
+        held = self._sides[0].get("threshold")
+        frozen = None if held is None else score(held)
+        sizes = np.array([size for size, _ in lot.cells])
         rows = {size: np.flatnonzero(sizes == size) for size in self._sizes}
         for size, row in rows.items():
-            found[str(size)] = metrics.evaluate(labels, scores[row], people)
+            of_row = None if frozen is None else frozen[row]
+            found[str(size)] = metrics.evaluate(labels, scores[row], people, frozen=of_row)
             outcome.scores[f"{place}/{size}"] = {"labels": labels, "scores": scores[row[0]]}
         return rows
 
-    def _export(self, read: Callable, population: Any, row: int, cell: dict) -> Any:
+    def _validate(self, score: Score, rows: np.ndarray) -> float | None:
+        """Mean AUC of some of the auditors on the validation part."""
+        if "validation" not in self._sides[1]:
+            return None
+        sides = [score(self._sides[label]["validation"])[rows] for label in (1, 0)]
+        return float(np.mean([metrics.auc(*pair) for pair in zip(*sides)]))
+
+    def _export(self, population: Any, score: Score, row: int, cell: dict) -> Any:
         """An auditor of a population with its scores on the calibration part."""
         calibration = {
-            name: population.predict(read(self._sides[label]["calibration"]))[row]
+            name: score(self._sides[label]["calibration"])[row]
             for name, label in (("members", 1), ("non_members", 0))
         }
         return population.auditor(

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from mint_jax.errors import InputError
+from mint_jax.evidence import metrics
 from mint_jax.evidence.protocol import Part, Plan, Protocol, Readings, draw, shuffle_people
 
 DIM = 12
-PARTS = {"bank": 80, "train": 80, "calibration": 20, "test": 160}
+PARTS = {
+    "bank": 80,
+    "train": 80,
+    "validation": 40,
+    "threshold": 120,
+    "calibration": 20,
+    "test": 160,
+}
 FAST = {"fit": {"epochs": 30, "patience": 5, "learning_rate": 2e-2}}
 
 
@@ -19,8 +27,7 @@ def _population(offset: float, first: int, seed: int) -> dict[str, Part]:
         x = rng.standard_normal((n, DIM)).astype(np.float32)
         x[:, 0] += offset
         noise = rng.standard_normal((n, DIM)).astype(np.float32)
-        maxima = {"conv1": x, "outcome": x, "all_conv": x}
-        blind = {"conv1": noise, "outcome": noise, "all_conv": noise}
+        maxima, blind = {"conv1": x, "outcome": x}, {"conv1": noise, "outcome": noise}
         readings = {"audited": Readings(maxima), "random_network": Readings(blind)}
         parts[part] = Part(first + np.arange(n) // 2, readings, noise)
         first += n
@@ -100,24 +107,46 @@ def test_bystanders_are_counted_where_they_are_called_members(sides):
 
 
 def test_pixels_are_read_without_a_network(sides):
-    cells = Protocol(*sides, _plan()).pixels().tables["pixels"]
+    cells = Protocol(*sides, _plan()).run([("pixels", "pixels", 2)]).tables["pixels"]
     assert set(cells) == {"40", "80"}
     assert abs(cells["80"]["auc"] - 0.5) < 0.15
 
 
 def test_sides_of_different_sizes_are_balanced(sides):
     members, others = sides
-    few = {name: part for name, part in others.items()}
-    few["test"] = Part(
-        others["test"].identities[:40],
-        {
-            k: Readings({n: x[:40] for n, x in r.maxima.items()})
-            for k, r in others["test"].readings.items()
-        },
-        others["test"].pixels[:40],
-    )
+    few = {**others, "test": others["test"].rows(slice(40))}
     tables = Protocol(members, few, _plan()).run([("neighbour", "outcome", 1)]).tables
     assert tables["neighbour"]["80"]["n_test"] == 80
+
+
+def test_thresholds_come_from_the_threshold_part_of_the_non_members(sides):
+    members, others = sides
+    job = [("vanilla", "outcome", 1)]
+    cell = Protocol(*sides, _plan(), sizes=(80,)).run(job).tables["table1"]["outcome"]["80"]
+    assert cell["tpr_at_fpr"]["0.1"] > 0.5 and cell["fpr_at_threshold"]["0.1"] < 0.3
+    hard = {**others, "threshold": members["threshold"]}  # as if non-members scored like members
+    cell = Protocol(members, hard, _plan(), sizes=(80,)).run(job).tables["table1"]["outcome"]["80"]
+    assert cell["tpr_at_fpr"]["0.1"] < 0.3 and cell["fpr_at_threshold"]["0.1"] < 0.01
+
+
+def test_validation_data_tell_the_auditors_apart(sides):
+    found = Protocol(*sides, _plan()).run().validation
+    assert set(found) == {"vanilla/conv1", "vanilla/outcome", "neighbour/outcome"}
+    assert all(auc > 0.8 for auc in found.values())
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "neighbour"])
+def test_each_shuffle_has_labels_of_its_own(sides, kind):
+    score = Protocol(*sides, _plan(), sizes=(80,), shuffled=True).scorer((kind, "outcome", 12))
+    scores = score(sides[0]["test"]), score(sides[1]["test"])
+    aucs = np.array([metrics.auc(a, b) for a, b in zip(*scores)])
+    assert aucs.std() > 0.05 and abs(aucs.mean() - 0.5) < 0.3  # some the right way, some inverted
+    assert len(np.unique(aucs)) == 12
+
+
+def test_all_conv_is_every_convolutional_layer_side_by_side():
+    maxima = {"conv1": np.ones((2, 3)), "conv2": np.zeros((2, 1)), "outcome": np.ones((2, 9))}
+    np.testing.assert_array_equal(Readings(maxima).maximum("all_conv"), [[1, 1, 1, 0]] * 2)
 
 
 def test_more_samples_than_there_are_is_an_error(sides):

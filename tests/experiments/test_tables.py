@@ -15,7 +15,8 @@ CELL = {"accuracy", "accuracy_ci95", "auc", "auc_ci95", "tpr_at_fpr", "n_test", 
 
 def _config(**changes):
     config = embedded.get_config("sizes=40;80")
-    config.update(seeds=2, cnn_seeds=1, test_images=120, calibration_images=20, bank_images=200)
+    config.update(seeds=2, cnn_seeds=1, test_images=120, calibration_images=40, bank_images=200)
+    config.update(validation_images=20, threshold_images=100, random_networks=2, shuffles=3)
     config.update(per_device_batch=32, workers=0)
     config.vanilla.fit = {"epochs": 5}
     config.cnn.fit = {"epochs": 2}
@@ -53,14 +54,47 @@ def test_tables_have_the_form_of_the_contract(ran):
     assert 0 <= rate["rate"] <= 1 and rate["n_test"] == 120
 
 
+def test_every_protocol_comes_with_its_evidence(ran):
+    _, tables = ran
+    for found in tables["protocols"].values():
+        evidence = found["evidence"]
+        assert evidence["auditor"]["validation_auc"].keys() == {
+            *(f"vanilla/{layer}" for layer in found["table1"]),
+            *(f"cnn/{layer}" for layer in found["table2"]),
+            "neighbour/outcome",
+        }
+        replicates = {c["name"]: c["replicates"] for c in evidence["controls"]}
+        assert replicates == {
+            "pixels": 1,
+            "random_network": 2,
+            "other_network": 1,
+            "shuffled_labels": 3,
+        }
+        assert evidence["operating_points"]["0.1"] is not None
+        assert evidence["operating_points"]["0.01"] is None  # 120 non-members do not support it
+        assert evidence["headline"] == "Membership cannot be determined."
+        baselines = {b["name"]: b["auc"] for b in evidence["baselines"]}
+        assert set(baselines) == {
+            *("norm", "flip", "jitter", "bn_distance", "quantile", "nearest_centre"),
+        }
+        assert baselines["nearest_centre"] > 0.99  # the head names its people
+        assert len(evidence["robustness"]) == 5
+        assert evidence["h0_image"]["n_calibration"] == 5
+    left_out = tables["protocols"]["cross_database"]["evidence"]["left_out"]
+    assert {row["database"] for row in left_out} == {"webcam", "archive"}
+    reasons = tables["protocols"]["cross_database"]["evidence"]["gate"]["reasons"]
+    assert "own collection" in reasons[0]
+
+
 def test_nobody_is_in_two_parts_nor_on_both_sides(tmp_path):
     config = embedded.get_config()
     parts = audit.draw(audit_sets.embedded(config, tmp_path), config)
     seen = set()
+    assert audit_sets.wanted_images(config, "non_members")["threshold"] >= 1000  # supports 1% FPR
     for side in ("members", "non_members"):
         for name, part in parts[side].items():
             people = {key.rpartition("/")[0] for key in part.keys}
-            assert len(part) == audit_sets.wanted_images(config)[name]
+            assert len(part) == audit_sets.wanted_images(config, side)[name]
             assert not people & seen
             seen |= people
 
@@ -82,13 +116,14 @@ def test_exported_auditors_load_and_are_bound_to_the_model(ran):
 
 
 def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):
-    config = _config(controls=(), cnn_seeds=0)
+    config = _config(controls=(), cnn_seeds=0, robustness=False)
     tables = audit.run(config, tmp_path)
     assert tables["protocols"]["matched"]["table1"] == ran[1]["protocols"]["matched"]["table1"]
 
 
 def test_a_stopped_run_goes_on_behind_its_last_protocol(tmp_path, monkeypatch):
-    config, real, ran = _config(controls=(), cnn_seeds=0, sizes=(40,)), audit._protocol, []
+    config = _config(controls=(), cnn_seeds=0, sizes=(40,), robustness=False, other_network="")
+    real, ran = audit._protocol, []
 
     def protocol(name, *args):
         ran.append(name)
@@ -111,8 +146,12 @@ def test_a_stopped_run_goes_on_behind_its_last_protocol(tmp_path, monkeypatch):
 def test_the_manifest_holds_every_image_once(ran):
     content = json.loads((ran[0] / "manifest.json").read_text())
     rows = [tuple(r[:2]) for s in content["sides"].values() for p in s.values() for r in p["rows"]]
-    assert len(rows) == len(set(rows)) == 3 * (200 + 40 + 20 + 120)
-    assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive"]
+    sides = (
+        3 * (200 + 40 + 20 + 40 + 120) + 2 * 100 - 20
+    )  # members: no threshold, half to calibrate
+    unused = sum(p["images"] for p in content["sides"]["unused"].values())
+    assert len(rows) == len(set(rows)) == sides + unused
+    assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive", "studio"]
 
 
 def test_one_chosen_auditor_is_exported(tmp_path):
