@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import audit_set, manifest, perturbations
+from data_pipelines import audit_set, manifest
 from data_pipelines.sources import Subset
 from experiments import audit_sets, examining, versions
-from experiments.reading import Reader, View
+from experiments.reading import EVERYWHERE, Reader, View
 from mint_jax import aad, audited, auditors, report
 from mint_jax.baselines import pixels
 from mint_jax.errors import InputError
@@ -38,7 +38,6 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     parts = draw(subject, config)
     manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
     populations = _from_databases(read(subject, parts, config), parts, subject)
-    queries = examining.read_queries(subject, parts, config, _PEOPLE) if config.robustness else {}
     plan = make_plan(config, subject.model)
     tables, scores = {}, {}
     for name, others in (("matched", "non_members"), ("cross_database", "externals")):
@@ -47,9 +46,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             continue
         if name not in finished:
             outcome = _protocol(name, populations, others, plan, config.controls)
-            question = examining.question(
-                name, others, populations, queries, plan, outcome, subject, config
-            )
+            question = examining.question(name, others, populations, plan, outcome, subject, config)
             found = Examination(question)
             outcome.tables["evidence"] = found.block
             outcome.scores |= found.plotted()
@@ -132,7 +129,7 @@ def read(
     subject: audit_sets.AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict
 ) -> dict[str, Population]:
     """Reads the AAD of every image of `parts`, {population: {part: source}}."""
-    views = {"audited": View(subject.model, maps=config.cnn_seeds > 0, decides=True)}
+    views = {"audited": View(subject.model, EVERYWHERE, maps=config.cnn_seeds > 0)}
     if "random_network" in config.controls:
         for i in range(config.random_networks):
             drawn = audited.randomised(subject.model, config.seed + i)
@@ -141,7 +138,7 @@ def read(
     if config.other_network:
         views["other_network"] = View(_other_network(subject.model, config))
     if config.robustness:
-        views["same_preparation"] = View(subject.model, change=perturbations.recompress)
+        views |= examining.views(subject.model)
     reader = Reader(
         views,
         statistics=pixels.pixel_features if "pixels" in config.controls else None,

@@ -1,53 +1,39 @@
 """What an audit asks about each protocol beyond its tables: `mint_jax.evidence.examination`."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import perturbations
 from experiments.audit_sets import AuditSet
-from experiments.reading import Reader, View
+from experiments.reading import View
 from mint_jax import baselines
+from mint_jax.audited import AuditedModel
 from mint_jax.evidence.examination import Question, Scores
 from mint_jax.evidence.protocol import OUTCOME, Outcome, Part, Plan, Population
 
 _SCALARS = "scalars"
 _QUANTILE = {"level": 0.9, "l1": 0.01}  # of the regression of the consistency under mirroring
-_PARTS = ("train", "threshold", "test")  # whose photos the baselines read
 
 
-def read_queries(
-    subject: AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict, apart: int
-) -> dict[str, Population]:
-    """Photos of some parts as the audited network reads them after each change, and the baselines.
-
-    The arguments are those of `audit.read`; `apart` as in `Reader.populations`.
-    """
-    views = {
-        name: View(subject.model, change=change.apply)
+def views(model: AuditedModel) -> dict[str, View]:
+    """What else reads photos: the audited network after each change, and the baselines."""
+    changed = {
+        name: View(model, parts=("test",), change=change.apply)
         for name, change in perturbations.CHANGES.items()
     }
-    reader = Reader(
-        views | {_SCALARS: View(subject.model, scalars=True)},
-        batch=config.per_device_batch,
-        workers=config.workers,
-    )
-    chosen = {
-        side: {part: source for part, source in found.items() if part in _PARTS}
-        for side, found in parts.items()
-        if side != "unused"
+    return {
+        **changed,
+        "same_preparation": View(model, change=perturbations.recompress),
+        _SCALARS: View(model, parts=("train", "threshold", "test"), scalars=True),
     }
-    return reader.populations(chosen, apart)
 
 
 def question(
     name: str,
     others: str,
     populations: Mapping[str, Population],
-    queries: Mapping[str, Population],
     plan: Plan,
     outcome: Outcome,
     subject: AuditSet,
@@ -59,7 +45,6 @@ def question(
       name: of the protocol.
       others: name of the population of its non-members.
       populations: of `audit.read`.
-      queries: of `read_queries`; empty where none were read.
       plan, outcome: of the protocol.
       subject, config: of the audit.
     """
@@ -69,17 +54,17 @@ def question(
         "other_network": ["other_network"],
     }
     return Question(
-        _queried(populations["members"], queries.get("members")),
-        _queried(populations[others], queries.get(others)),
+        populations["members"],
+        populations[others],
         plan,
         outcome.validation,
         matched=others == "non_members",
         networks=networks,
         shuffles=config.shuffles if "shuffled_labels" in config.controls else 0,
-        changes={k: c.words for k, c in perturbations.CHANGES.items()} if queries else {},
+        changes={k: c.words for k, c in perturbations.CHANGES.items() if config.robustness},
         unused=populations.get("unused"),
         databases=_databases(populations[others], subject),
-        baselines=_baselines(populations, queries, others, subject) if queries else {},
+        baselines=_baselines(populations, others, subject) if config.robustness else {},
         title=f"{name}, evidence",
     )
 
@@ -89,28 +74,16 @@ def _databases(population: Population, subject: AuditSet) -> list[str]:
     return list(subject.externals) if known else []
 
 
-def _queried(population: Population, queries: Population | None) -> Population:
-    """A population whose test photos were read after changes as well."""
-    if queries is None:
-        return population
-    test = population["test"]
-    readings = {**test.readings, **queries["test"].readings}
-    return {**population, "test": dataclasses.replace(test, readings=readings)}
-
-
 def _baselines(
-    populations: Mapping[str, Population],
-    queries: Mapping[str, Population],
-    others: str,
-    subject: AuditSet,
+    populations: Mapping[str, Population], others: str, subject: AuditSet
 ) -> dict[str, Scores]:
     """{baseline: its scores} of those that need no reference models."""
     places = [(others, "threshold"), ("members", "test"), (others, "test")]
 
     def scalar(name: str, side: str, part: str) -> np.ndarray:
-        return queries[side][part].readings[_SCALARS].maxima[name]
+        return populations[side][part].readings[_SCALARS].maxima[name]
 
-    names = queries[others]["test"].readings[_SCALARS].maxima
+    names = populations[others]["test"].readings[_SCALARS].maxima
     found = {name: [scalar(name, *place) for place in places] for name in names}
     if populations[others]["train"].pixels.size:
         fitted = baselines.fit_quantile(

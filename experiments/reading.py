@@ -16,25 +16,26 @@ from mint_jax.audited import AuditedModel
 from mint_jax.baselines import Scalars
 from mint_jax.evidence.protocol import Part, Readings
 
+EVERYWHERE = ("bank", "train", "validation", "threshold", "calibration", "test", "unused")
+
 
 @dataclass(frozen=True)
 class View:
-    """A network that reads the photos.
+    """A network that reads photos.
 
     Attributes:
       model: the network.
-      maps: whether its activation maps of parts other than the bank are kept as well.
+      parts: names of the parts that it reads; "unused" means all parts of that population.
+      maps: whether its activation maps are kept as well, but for the bank's.
       change: what is done to photos, (B, 112, 112, 3) uint8, before it reads them.
       scalars: whether the scores of the baselines are read in place of the layers.
-      decides: whether it reads what only decides about the audited network's own auditors as well:
-        validation, calibration and unused photos.
     """
 
     model: AuditedModel
+    parts: Sequence[str] = ("bank", "train", "threshold", "test")
     maps: bool = False
     change: Callable[[np.ndarray], np.ndarray] | None = None
     scalars: bool = False
-    decides: bool = False
 
 
 class Reader:
@@ -62,6 +63,7 @@ class Reader:
         """
         self._views, self._statistics = views, statistics
         self._batch, self._workers, self._stores = batch, workers, tuple(stores)
+        self._programs = {}
 
     def populations(
         self, groups: Mapping[str, Mapping[str, Any]], apart: int
@@ -74,46 +76,39 @@ class Reader:
             different populations are different people.
 
         Returns:
-          {population: {part: Part}}; a bank has no maps.
+          {population: {part: Part}}, each with what the views read that read this part.
         """
-        places = [(name, part) for name, parts in groups.items() for part in parts]
+        passes = {}
+        for name, parts in groups.items():
+            for part in parts:
+                label = part if name != "unused" else name
+                reads = {k: v for k, v in self._views.items() if label in v.parts}
+                kept = tuple((k, v.maps and label != "bank") for k, v in reads.items())
+                passes.setdefault(kept, []).append((name, part))
         found = {name: {} for name in groups}
-        for title in ("banks", "parts", "held parts"):
-            chosen = [place for place in places if _pass(*place) == title]
-            if not chosen:
-                continue
-            sources = [groups[name][part] for name, part in chosen]
-            rows = self._read(title, Concatenated(sources))
+        for kept, places in passes.items():
+            sources = [groups[name][part] for name, part in places]
+            title = ", ".join(dict.fromkeys(part for _, part in places))
+            rows = self._read(f"reading {title}", Concatenated(sources), dict(kept))
             ends = np.cumsum([len(source) for source in sources])
-            for (name, part), source, end in zip(chosen, sources, ends):
+            for (name, part), source, end in zip(places, sources, ends):
                 people = np.asarray(source.identities) + apart * list(groups).index(name)
                 own = rows.rows(slice(end - len(source), end))
                 found[name][part] = dataclasses.replace(own, identities=people)
         return {name: {part: found[name][part] for part in parts} for name, parts in groups.items()}
 
-    def _read(self, title: str, source: Any) -> Part:
-        """What all networks and the statistics say of all images of a source."""
-        views = {k: v for k, v in self._views.items() if v.decides or title != "held parts"}
-        maps = title != "banks"
-        reduce = {k: "map" if maps and view.maps else "max" for k, view in views.items()}
-        outs = {k: self._stored(view, source, reduce[k]) for k, view in views.items()}
-        running, alike = {}, {}
-        for name in (name for name, out in outs.items() if not out):
-            view = views[name]
-            if view.scalars:
-                running[name] = Scalars(view.model, self._batch)
-                continue
-            key = view.model.forward, reduce[name]
-            if key not in alike:  # networks that differ in their weights alone share a program
-                alike[key] = aad.make_extractor(view.model, view.model.layers, key[1], self._batch)
-            running[name] = alike[key].with_variables(view.model.variables)
+    def _read(self, title: str, source: Any, maps: Mapping[str, bool]) -> Part:
+        """What the views in `maps`, {name: whether maps are kept}, say of a source."""
+        reduce = {name: "map" if kept else "max" for name, kept in maps.items()}
+        outs = {k: self._stored(self._views[k], source, r) for k, r in reduce.items()}
+        running = {k: self._extractor(k, r) for k, r in reduce.items() if not outs[k]}
         statistics = []
         if running or self._statistics:
             chunk = next((e.chunk for e in running.values()), self._batch)
             batches = loader.batches(source, chunk, workers=self._workers)
-            for batch in tqdm(batches, f"reading {title}", len(batches), unit="batch"):
+            for batch in tqdm(batches, title, len(batches), unit="batch"):
                 for name, extractor in running.items():
-                    change = views[name].change
+                    change = self._views[name].change
                     seen = batch | {"image": change(batch["image"])} if change else batch
                     aad.extract(extractor, [seen], len(source), outs[name])
                 if self._statistics:
@@ -121,6 +116,18 @@ class Reader:
         # The loader keeps the source's order, and only the last batch is padded.
         blind = np.concatenate(statistics)[: len(source)] if statistics else _none(source)
         return Part(source.identities, {k: _readings(out) for k, out in outs.items()}, blind)
+
+    def _extractor(self, name: str, reduce: str) -> aad.Extractor:
+        """Networks that differ in their weights alone share a program."""
+        view = self._views[name]
+        key = view.model.forward, reduce, view.scalars
+        if key not in self._programs:
+            self._programs[key] = (
+                Scalars(view.model, self._batch)
+                if view.scalars
+                else aad.make_extractor(view.model, view.model.layers, reduce, self._batch)
+            )
+        return self._programs[key].with_variables(view.model.variables)
 
     def _stored(self, view: View, source: Any, reduce: str) -> dict[str, np.ndarray]:
         """{layer: (n, ...)} out of the stores; empty where they do not have all of it."""
@@ -150,13 +157,6 @@ class Reader:
                 out.setdefault(layer, np.empty((len(source), *values.shape[1:]), np.float32))
                 out[layer][places] = values
         return out
-
-
-def _pass(population: str, part: str) -> str:
-    if part == "bank":
-        return "banks"
-    held = population == "unused" or part in ("validation", "calibration")
-    return "held parts" if held else "parts"
 
 
 def _readings(out: Mapping[str, np.ndarray]) -> Readings:

@@ -7,8 +7,11 @@ tested only once H0-person is rejected (fixed-sequence testing keeps the level).
 A p-value ranks a score among calibration scores that are exchangeable with it if the hypothesis is
 true (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005). It holds on
 average over calibration sets; the calibration-conditional one holds for all but 5% of them (Bates
-et al., "Testing for outliers with conformal p-values", arXiv 2104.08279). Calibration images must
-be one a person, as the query is of yet another person.
+et al., "Testing for outliers with conformal p-values", arXiv 2104.08279).
+
+Calibration images must be one a person (`operating.one_each`), as the query is of yet another
+person: of m people with c images each that score alike, the query beats all with probability
+1 / (m + 1), where a rank among the images would say 1 / (m c + 1).
 """
 
 import math
@@ -29,6 +32,9 @@ def p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Args:
       calibration: (n,) scores under the hypothesis; ties count against rejection.
       scores: (m,).
+
+    Raises:
+      ValueError: a score that is not a number.
     """
     return _rank(np.sort(calibration), scores) / (len(calibration) + 1)
 
@@ -48,10 +54,10 @@ def conditional_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndar
     The false-alarm rate of the threshold at the r-th largest calibration score is the r-th uniform
     order statistic. All n of them stay below b_1, ..., b_n at once with probability 95%
     (generalised Simes inequality with k = n / 2, section 3.3 of Bates et al.), so b_r takes the
-    place of the r-th p-value. Of 1,000 calibration images the least is .006 instead of .001.
+    place of the r-th p-value. Of 1,000 calibration images the least is .006 instead of .001; levels
+    of 5% and 1% take 118 and 598 images instead of 19 and 99.
     """
-    n = len(calibration)
-    return np.append(_simes(n), 1.0)[_rank(np.sort(calibration), scores) - 1]
+    return _simes(len(calibration))[_rank(np.sort(calibration), scores) - 1]
 
 
 def resolution(n: int) -> float:
@@ -60,7 +66,7 @@ def resolution(n: int) -> float:
 
 
 def needed(alpha: float) -> int:
-    """How many calibration images a level takes."""
+    """How many calibration images a level takes, on average over calibration sets."""
     return math.ceil(1 / alpha - 1e-9) - 1
 
 
@@ -73,7 +79,7 @@ class Test:
       verdict: "rejected", "not rejected", "not tested" or "no verdict".
       reason: why there is no verdict, or no test; None elsewhere.
       p, conditional_p: the largest over the calibration populations.
-      population: which of them that was.
+      population: whose conditional p-value that is.
       n: its images.
       resolution: the least p-value that it can give.
     """
@@ -110,6 +116,9 @@ def image_evidence(
 
     Returns:
       {"h0_person": Test, "h0_image": Test}.
+
+    Raises:
+      ValueError: a score that is not a number.
     """
     if unsupported:
         tests = (Test(h, "no verdict", unsupported) for h in (H0_PERSON, H0_IMAGE))
@@ -146,14 +155,16 @@ def _test(
 
 def _rank(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """1 + number of calibration scores, in rising order, that are at least as large: (m,)."""
+    if np.isnan(scores).any() or np.isnan(ordered).any():
+        raise ValueError("a score that is not a number has no rank")
     return 1 + len(ordered) - np.searchsorted(ordered, np.asarray(scores), side="left")
 
 
 def _simes(n: int) -> np.ndarray:
-    """b_1, ..., b_n: bounds of the uniform order statistics that hold together at 95%."""
+    """b_1, ..., b_n, 1: bounds of the uniform order statistics that hold together at 95%."""
     k = max(1, n // 2)
     i = np.arange(n, 0, -1)
     with np.errstate(invalid="ignore"):
         falling = gammaln(i + 1) - gammaln(i - k + 1) - gammaln(n + 1) + gammaln(n - k + 1)
     power = np.where(i >= k, np.exp((np.log1p(-_CONFIDENCE) + falling) / k), 0.0)
-    return 1 - power
+    return np.append(1 - power, 1.0)

@@ -1,14 +1,18 @@
 """Likelihood ratios of scores, bounded where the calibration data end, and how good they are.
 
 A logistic regression of balanced classes turns scores into log likelihood ratios (Brummer and du
-Preez, "Application-independent evaluation of speaker detection", 2006). Their range is cut off at
-the empirical bounds of Vergeer et al., "Numerical likelihood ratios outputted by LR systems are
-often based on extrapolation: when to stop extrapolating?", Science and Justice 56 (2016): beyond
-these the calibration data cannot tell an LR from a neutral one.
+Preez, "Application-independent evaluation of speaker detection", 2006; Morrison, "Tutorial on
+logistic-regression calibration and fusion", 2013). Their range is cut off at the empirical bounds
+of Vergeer et al., "Numerical likelihood ratios outputted by LR systems are often based on
+extrapolation: when to stop extrapolating?", Science and Justice 56 (2016): beyond these the
+calibration data cannot tell an LR from a neutral one.
+
+The bounds count cases as if they were independent, and photos of one person are not: calibrate on
+one image a person (`operating.one_each`), or the bounds promise more than the people support.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize
@@ -16,7 +20,8 @@ from scipy.special import expit, logit
 
 PRIORS = {"1:1": 1.0, "1:100": 1e-2, "1:10^6": 1e-6}
 _RIDGE = 1e-4  # keeps the slope finite where the classes do not overlap
-_GRID = np.linspace(-4, 4, 801)  # log10 of the thresholds at which the bounds are looked for
+# log10 of the thresholds at which bounds are looked for: 10,000 takes as many independent cases
+_GRID = np.linspace(-4, 4, 801)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class LikelihoodRatio:
     """log10 LR = (intercept + slope * logit(score)) / ln(10), cut off at `bounds`.
 
     Attributes:
-      slope, intercept: of the natural log likelihood ratio.
+      slope, intercept: of the natural log likelihood ratio; the slope is not negative.
       bounds: (lowest, highest) log10 LR that the calibration data support; (0, 0): none.
     """
 
@@ -33,8 +38,21 @@ class LikelihoodRatio:
     bounds: tuple[float, float]
 
     def log10(self, scores: np.ndarray) -> np.ndarray:
-        """log10 likelihood ratios (n,) of membership probabilities (n,)."""
+        """log10 likelihood ratios (n,) of membership probabilities (n,).
+
+        Raises:
+          ValueError: scores that are no probabilities.
+        """
         return np.clip(self._unbounded(scores), *self.bounds)
+
+    def to_json(self) -> dict:
+        """As a dictionary of JSON values."""
+        return asdict(self) | {"bounds": list(self.bounds)}
+
+    @classmethod
+    def from_json(cls, found: Mapping) -> "LikelihoodRatio":
+        """Of what `to_json` gave."""
+        return cls(found["slope"], found["intercept"], tuple(found["bounds"]))
 
     def _unbounded(self, scores: np.ndarray) -> np.ndarray:
         return (self.intercept + self.slope * _logits(scores)) / np.log(10)
@@ -43,8 +61,13 @@ class LikelihoodRatio:
 def fit(members: np.ndarray, non_members: np.ndarray) -> LikelihoodRatio:
     """Calibrates likelihood ratios on scores of images that nothing else was done with.
 
+    Where members score lower than non-members every ratio is 1: low scores are no evidence.
+
     Args:
-      members, non_members: (a,) and (b,) membership probabilities.
+      members, non_members: (a,) and (b,) membership probabilities, of one image a person.
+
+    Raises:
+      ValueError: scores that are no probabilities.
     """
     x = _logits(np.concatenate([members, non_members]))
     y = np.repeat([1.0, 0.0], [len(members), len(non_members)])
@@ -56,9 +79,11 @@ def fit(members: np.ndarray, non_members: np.ndarray) -> LikelihoodRatio:
         residual = weights * (expit(z) - y)
         return value, np.array([residual @ x + _RIDGE * p[0], residual.sum()])
 
-    slope, intercept = minimize(loss, np.zeros(2), jac=True, method="BFGS").x
+    rising = [(0, None), (None, None)]
+    found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=rising, tol=1e-12)
+    slope, intercept = found.x
     free = LikelihoodRatio(float(slope), float(intercept), (-np.inf, np.inf))
-    bounds = elub(free.log10(np.asarray(members)), free.log10(np.asarray(non_members)))
+    bounds = elub(free.log10(members), free.log10(non_members))
     return LikelihoodRatio(free.slope, free.intercept, bounds)
 
 
@@ -109,14 +134,14 @@ def cllr_min(members: np.ndarray, non_members: np.ndarray) -> float:
 def describe(
     members: np.ndarray, non_members: np.ndarray, ratio: LikelihoodRatio
 ) -> dict[str, object]:
-    """What likelihood ratios are worth on test scores (a,) and (b,).
+    """What likelihood ratios are worth on test scores (a,) and (b,), image by image.
 
     Returns:
       {"cllr", "cllr_min", "log10_elub": [lo, hi], "tippett": {"members", "non_members"}: sorted
       log10 LRs, "n_members", "n_non_members", "posterior": [{"prior_odds", "lowest", "highest"}]:
       the range of the probability of membership that an image can reach at stated priors}.
     """
-    pair = [np.sort(ratio.log10(np.asarray(scores))) for scores in (members, non_members)]
+    pair = [np.sort(ratio.log10(scores)) for scores in (members, non_members)]
     return {
         "cllr": cllr(*pair),
         "cllr_min": cllr_min(*pair),
@@ -138,4 +163,7 @@ def _posteriors(bounds: Sequence[float]) -> list[Mapping[str, object]]:
 
 def _logits(scores: np.ndarray) -> np.ndarray:
     """Logits (n,) of probabilities; a probability that float32 rounds to 0 or 1 stays finite."""
-    return logit(np.clip(np.asarray(scores, float), 1e-7, 1 - 1e-7))
+    scores = np.asarray(scores, float)
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("likelihood ratios are made of probabilities: scores must be in [0, 1]")
+    return logit(np.clip(scores, 1e-7, 1 - 1e-7))

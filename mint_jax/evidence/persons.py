@@ -6,11 +6,11 @@ photos. Several findings are joined by e-values, which may be averaged whatever 
 2021); they are never multiplied here, because photos of one person are not independent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
 _POWER = 0.5  # of the calibrator p -> power * p ** (power - 1)
 
@@ -39,12 +39,18 @@ def person_score(scores: np.ndarray) -> float:
     """One score out of the scores (k,) of a person's photos: the mean of their logits.
 
     If the photos were independent and the scores calibrated, the sum of the logits would be the log
-    likelihood ratio of "all were used" against "none was"; the mean ranks alike for equal k.
+    likelihood ratio of "all were used" against "none was"; the mean ranks alike for equal k. The
+    maximum would let one odd photo decide.
+
+    Raises:
+      ValueError: no photos, or scores that are no probabilities.
     """
-    return float(logit(np.clip(np.asarray(scores, float), 1e-7, 1 - 1e-7)).mean())
+    if not len(scores):
+        raise ValueError("a person without photos has no score")
+    return float(_logits(scores).mean())
 
 
-def pool_duplicates(scores: np.ndarray, groups: Sequence[object]) -> np.ndarray:
+def pool_duplicates(scores: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
     """One score for each group of near-duplicates or re-uploads of one photo: their mean logit's.
 
     Args:
@@ -54,12 +60,9 @@ def pool_duplicates(scores: np.ndarray, groups: Sequence[object]) -> np.ndarray:
     Returns:
       (g,) probabilities in the order in which the groups appear.
     """
-    _, first, place = np.unique(
-        np.asarray(groups).astype(str), return_index=True, return_inverse=True
-    )
-    x = logit(np.clip(np.asarray(scores, float), 1e-7, 1 - 1e-7))
-    means = np.bincount(place, x) / np.bincount(place)
-    return 1 / (1 + np.exp(-means[np.argsort(first)]))
+    number: dict[Hashable, int] = {}
+    rows = np.array([number.setdefault(group, len(number)) for group in groups], int)
+    return expit(np.bincount(rows, _logits(scores)) / np.bincount(rows))
 
 
 def draw_scores(
@@ -99,7 +102,11 @@ def rank_person(
 
 
 def e_value(p: float | np.ndarray) -> np.ndarray:
-    """The e-value 0.5 / sqrt(p) of a p-value: its mean under the hypothesis is at most 1."""
+    """The e-value 0.5 / sqrt(p) of a p-value: its mean under the hypothesis is at most 1.
+
+    It rejects at level alpha where it reaches 1 / alpha (Markov's inequality). A conformal p-value
+    comes as low as that with 4 / alpha ** 2 - 1 calibration images at least: 1,599 at 5%.
+    """
     return _POWER * np.asarray(p, float) ** (_POWER - 1)
 
 
@@ -141,5 +148,18 @@ def sibling_rank(published: float, siblings: np.ndarray) -> float:
     Args:
       published: score of the photo that may have been used.
       siblings: (k,) scores of the others.
+
+    Raises:
+      ValueError: a score that is not a number.
     """
+    if np.isnan(published) or np.isnan(siblings).any():
+        raise ValueError("a score that is not a number has no rank")
     return (1 + int(np.sum(np.asarray(siblings) >= published))) / (len(siblings) + 1)
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    """Logits (n,) of probabilities; a probability that float32 rounds to 0 or 1 stays finite."""
+    scores = np.asarray(scores, float)
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("a person's score is made of probabilities: scores must be in [0, 1]")
+    return logit(np.clip(scores, 1e-7, 1 - 1e-7))

@@ -1,9 +1,12 @@
 """Likelihood ratios against closed forms of Gaussian scores and scikit-learn."""
 
+import json
+
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from mint_jax.evidence import likelihood
 
@@ -63,11 +66,59 @@ def test_no_ratio_is_larger_than_the_number_of_cases_supports():
     assert few[1] == pytest.approx(np.log10(20), abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("members", "non_members", "bounds"),
+    [
+        ({1000: 90, 0.101: 10}, {0.101: 990, 1000: 10}, (0.1105, 80.43)),  # breath test, Vergeer
+        ({1e9: 3}, {1e-9: 3}, (0.3362, 2.974)),
+        ({1e9: 1}, {1e-9: 1}, (1, 1)),
+        ({1: 1, 10: 1, 100: 1}, {0.01: 1, 0.1: 1}, (0.3771, 1.499)),
+        ({10: 1, 100: 1}, {0.01: 1, 0.1: 1, 1: 1}, (0.6669, 2.651)),
+        ({10: 9}, {10: 1}, (1, 1)),
+        ({10: 10}, {1: 1}, (1, 1.804)),
+        ({1000: 10}, {1.1: 1}, (1, 1)),
+    ],
+)
+def test_bounds_are_those_of_another_implementation(members, non_members, bounds):
+    """Figures of the tests of the Netherlands Forensic Institute's `lir`, on a grid of 0.01."""
+    sides = [
+        np.log10(np.repeat(list(side), list(side.values()))) for side in (members, non_members)
+    ]
+    np.testing.assert_allclose(likelihood.elub(*sides), np.log10(bounds), atol=0.0101)
+
+
 def test_scores_without_information_have_no_range():
     rng = np.random.default_rng(1)
     ratio = likelihood.fit(*rng.random((2, 400)))
     assert max(map(abs, ratio.bounds)) < 0.1
     assert np.abs(ratio.log10(np.linspace(0, 1, 9))).max() < 0.1
+
+
+def test_members_who_score_lower_give_no_evidence():
+    ratio = likelihood.fit(*reversed(_scores(500, 2.0)))
+    assert ratio.slope == 0 and ratio.bounds == (0, 0)
+    np.testing.assert_array_equal(ratio.log10(np.array([0.0, 0.5, 1.0])), 0)
+
+
+def test_the_fit_is_scikit_learns():
+    a, b = _scores(700, 1.0, members=200)
+    x, y = logit(np.concatenate([a, b]))[:, None], np.repeat([1, 0], [200, 700])
+    oracle = LogisticRegression(C=1e6, class_weight="balanced", tol=1e-10).fit(x, y)
+    ratio = likelihood.fit(a, b)
+    assert ratio.slope == pytest.approx(oracle.coef_[0, 0], rel=2e-3)
+    assert ratio.intercept == pytest.approx(oracle.intercept_[0], abs=2e-3)
+
+
+def test_what_is_no_probability_is_refused():
+    with pytest.raises(ValueError, match="probabilities"):
+        likelihood.fit(np.array([0.5, 1.2]), np.array([0.1]))
+    with pytest.raises(ValueError, match="probabilities"):
+        likelihood.fit(*_scores(50, 1.0)).log10(np.array([np.nan]))
+
+
+def test_a_ratio_survives_json():
+    ratio = likelihood.fit(*_scores(200, 1.0))
+    assert likelihood.LikelihoodRatio.from_json(json.loads(json.dumps(ratio.to_json()))) == ratio
 
 
 def test_misleading_ratios_are_cut():
