@@ -39,6 +39,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
     populations = _from_databases(read(subject, parts, config), parts, subject)
     plan = make_plan(config, subject.model)
+    described = {"audited": describe(subject.model), **versions.describe()}
     tables, scores = {}, {}
     for name, others in (("matched", "non_members"), ("cross_database", "externals")):
         if others not in populations:
@@ -48,21 +49,21 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             outcome = _protocol(name, populations, others, plan, config.controls)
             question = examining.question(name, others, populations, plan, outcome, subject, config)
             found = Examination(question)
-            outcome.tables["evidence"] = found.block
+            notes = examining.lint_audit(others, found, parts, subject, config)
+            outcome.tables["evidence"] = found.block | {"lint": notes}
             outcome.scores |= found.plotted()
+            examining.write_bundle(workdir, name, others, found, parts, described, config)
             for kind, auditor in outcome.auditors.items():
                 auditors.save(auditor, workdir / "auditors" / name / kind)
             finished.add(name, outcome)
         tables[name], found = finished[name]
         scores |= {f"{name}/{key}": value for key, value in found.items()}
-    result = {
-        "audited": describe(subject.model),
+    result = described | {
         "protocols": tables,
         "sizes": list(config.sizes),
         "sets": _counts(populations),
         "matched_reason": subject.no_match,
         "notes": [*subject.notes, _coverage(populations, subject)],
-        **versions.describe(),
     }
     (workdir / "tables.json").write_text(json.dumps(result, indent=1))
     report.write_html(workdir / "report.html", result, scores, {"workdir": str(workdir)})

@@ -47,6 +47,7 @@ class AuditSet:
       unused: source of photos that were not trained on, of people who are among `members` and
         have the same identity there; None where none are known.
       head: (classes, D) class centres of M's training, where they are disclosed.
+      preparation: {source: {"alignment": words}}, how its photos came to be aligned.
     """
 
     model: audited.AuditedModel
@@ -60,6 +61,7 @@ class AuditSet:
     dropped: Mapping[str, str] = field(default_factory=dict)
     unused: Any | None = None
     head: np.ndarray | None = None
+    preparation: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def embedded(config: ConfigDict, workdir: Path) -> AuditSet:
@@ -115,6 +117,7 @@ def sources(config: ConfigDict, workdir: Path) -> AuditSet:
         notes,
         None if kept["non_members"] else NO_MATCH,
         dropped=dropped,
+        preparation=_preparation(config, [spec for found in opened.values() for spec in found]),
     )
 
 
@@ -195,6 +198,17 @@ def _open(config: ConfigDict, spec: str) -> Any:
         detector=config.detector or None,
         quality=config.quality or None,
     )
+
+
+def _preparation(config: ConfigDict, specs: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Packs of aligned faces are taken as they come, unless everything is aligned."""
+    packs = ("glint360k:", "tfds:"), (".rec", ".bin")
+    came = {spec: spec.startswith(packs[0]) or spec.endswith(packs[1]) for spec in specs}
+    always = config.align == "always"
+    return {
+        spec: {"alignment": "as it came" if pack and not always else "aligned here"}
+        for spec, pack in came.items()
+    }
 
 
 def _photos(config: ConfigDict, spec: str, source: Any, workdir: Path, notes: list[str]) -> Any:

@@ -1,23 +1,29 @@
 """What an audit asks about each protocol beyond its tables: `mint_jax.evidence.examination`."""
 
+import dataclasses
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import perturbations
+from data_pipelines.sources import identities_of, origins
 from experiments.audit_sets import AuditSet
 from experiments.reading import View
-from mint_jax import baselines
-from mint_jax.audited import AuditedModel
-from mint_jax.evidence.examination import Question, Scores
+from mint_jax import audited, auditors, baselines
+from mint_jax.evidence import bundle, lint
+from mint_jax.evidence.examination import TARGET, Examination, Question, Scores
 from mint_jax.evidence.protocol import OUTCOME, Outcome, Part, Plan, Population
+from mint_jax.report import bundle as bundle_page
 
 _SCALARS = "scalars"
 _QUANTILE = {"level": 0.9, "l1": 0.01}  # of the regression of the consistency under mirroring
 
 
-def views(model: AuditedModel) -> dict[str, View]:
+def views(model: audited.AuditedModel) -> dict[str, View]:
     """What else reads photos: the audited network after each change, and the baselines."""
     changed = {
         name: View(model, parts=("test",), change=change.apply)
@@ -103,3 +109,93 @@ def _baselines(
 
 def _outcome(part: Part) -> np.ndarray:
     return part.readings["audited"].maxima[OUTCOME]
+
+
+def write_bundle(
+    workdir: Path,
+    name: str,
+    others: str,
+    found: Examination,
+    parts: Mapping[str, Mapping[str, Any]],
+    described: Mapping[str, Any],
+    config: ConfigDict,
+) -> None:
+    """Writes the evidence bundle of a protocol and the auditor that decides.
+
+    Args:
+      workdir: of the audit, which holds its manifest already.
+      name: of the protocol.
+      others: name of the population of its non-members.
+      found: the evidence.
+      parts: {population: {part: source}} of the audit.
+      described: {"audited", "date", "device", "versions"} of `tables.json`.
+      config: of the audit.
+    """
+    folder, auditor = workdir / "evidence" / name, workdir / "auditors" / name / "chosen"
+    auditors.save(found.auditor, auditor)
+    manifest = workdir / "manifest.json"
+    origin = bundle.about(
+        folder,
+        audited=described["audited"],
+        auditor=auditor,
+        manifest=manifest,
+        configuration=json.loads(config.to_json_best_effort()),
+        seeds={"audit": config.seed},
+        versions=described,
+    )
+    names = {"members": "members", "non_members": others, "unused": "unused"}
+    observed = {
+        side: {
+            part: bundle.Observed(parts[names[side]][part].keys, *values)
+            for part, values in of_side.items()
+        }
+        for side, of_side in found.observed().items()
+    }
+    calls = {k: v.called(TARGET) for k, v in found.scores.items() if k != "chosen"}
+    matched = others == "non_members"
+    salt = bundle.salt_of(manifest)
+    document = bundle.audit(found.block, observed, calls, origin, matched=matched, salt=salt)
+    bundle_page.write(folder, document)
+
+
+def lint_audit(
+    others: str,
+    found: Examination,
+    parts: Mapping[str, Mapping[str, Any]],
+    subject: AuditSet,
+    config: ConfigDict,
+) -> list[dict]:
+    """What is wrong with a protocol of an audit: `evidence.lint`, as JSON."""
+    sides = {side: parts[side] for side in ("members", others, "unused") if side in parts}
+    points = found.block["operating_points"]
+    scores = {
+        {"non_members": others}.get(side, side): {part: row for part, (_, row) in named.items()}
+        for side, named in found.observed().items()
+    }
+    screen = config.screen_network and audited.load(config.screen_network).sha256
+    description = {
+        "parts": {
+            side: {part: _named(source) for part, source in of_side.items()}
+            for side, of_side in sides.items()
+        },
+        "labels": {side: int(side in ("members", "unused")) for side in sides if side != "unused"},
+        "matched": others == "non_members",
+        "scores": scores,
+        "thresholds": {fpr: point["threshold"] for fpr, point in points.items() if point},
+        "claimed_fprs": [float(fpr) for fpr, point in points.items() if point],
+        "audited_sha256": subject.model.sha256,
+        "screen_sha256": screen or None,
+        "preparation": subject.preparation,
+    }
+    return [dataclasses.asdict(finding) for finding in lint.lint(description)]
+
+
+def _named(source: Any) -> dict[str, Any]:
+    """Names of images and people that hold over all sources of an audit."""
+    keys, people = [None] * len(source), [None] * len(source)
+    for base, rows, places in origins(source, np.arange(len(source))):
+        names, whose = base.keys, identities_of(base, rows)
+        for row, place, person in zip(rows.tolist(), places, whose.tolist()):
+            keys[place] = f"{base.fingerprint()[:12]}/{names[row]}"
+            people[place] = f"{base.fingerprint()[:12]}/{person}"
+    return {"keys": keys, "identities": people}

@@ -4,6 +4,7 @@ A rival explains scores without membership: pixels alone, networks that never sa
 labels at random. Source of the blind ones: Das et al., arXiv 2406.16201.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,13 @@ _TITLES = {
 
 
 class Examination:
-    """The evidence of one protocol: `block` for `tables.json`, `scores` for plots and bundles."""
+    """The evidence of one protocol.
+
+    Attributes:
+      block: for `tables.json`.
+      scores: {"chosen" or a control: its scores}.
+      auditor: the chosen one, ready for export.
+    """
 
     def __init__(self, question: Question):
         """Chooses the auditor, trains it and its rivals, and measures them on the test parts."""
@@ -111,7 +118,7 @@ class Examination:
         kind, layer = max(able, key=able.get).split("/")
         self._job, self._size = (kind, layer, 1), max(question.plan.sizes)
         self._sides = question.members, question.others
-        self._score = self._protocol().scorer(self._job)
+        auditor, self._score = self._protocol().trained(self._job)
         self._own = Scores.read(self._score, question.members, question.others)
         self.scores = {"chosen": self._own}
         self.block = {
@@ -133,6 +140,26 @@ class Examination:
             "h0_image": self._h0_image(),
         }
         self.block |= self._verdict()
+        self.auditor = dataclasses.replace(auditor, meta={"evidence": self._summary()})
+
+    def observed(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """{population: {part: (identities, scores)}} of all that the claims follow from."""
+        members, others = self._sides
+        wanted = {
+            "members": (members, ("calibration", "test")),
+            "non_members": (others, ("threshold", "calibration", "test")),
+            "unused": (self._ask.unused or {}, ("calibration", "test")),
+        }
+        return {
+            side: {name: (part[name].identities, self._score(part[name])[0]) for name in names}
+            for side, (part, names) in wanted.items()
+            if part
+        }
+
+    def _summary(self) -> dict:
+        """What stays with the exported auditor: verdicts are worth no more than this."""
+        keys = ("target_fpr", "operating_points", "gate", "headline")
+        return {key: self.block[key] for key in keys}
 
     def plotted(self) -> dict[str, dict]:
         """Test scores of the first replicate of each, for plots: {"evidence/pixels": ...}."""
@@ -247,8 +274,9 @@ class Examination:
         return found | {key: cell[key] for key in wanted}
 
     def _likelihood(self) -> dict:
-        members, others = (self._score(side["calibration"])[0] for side in self._sides)
-        ratio = likelihood.fit(members, others)
+        parts = [side["calibration"] for side in self._sides]
+        each = [operating.one_each(part.identities, self._ask.plan.seed) for part in parts]
+        ratio = likelihood.fit(*(self._score(p)[0][rows] for p, rows in zip(parts, each)))
         return likelihood.describe(self._own.members[0], self._own.others[0], ratio)
 
     def _people(self) -> dict | None:

@@ -248,6 +248,11 @@ class Protocol:
         """Trains the auditors of a job; what scores a part by each of them, size by size."""
         return self._fit(job)[1]
 
+    def trained(self, job: Job) -> tuple[auditors.TrainedAuditor, Score]:
+        """The first auditor of a job, ready for export, and what scores a part by all of them."""
+        population, score, _ = self._fit(job)
+        return self._export(population, score, 0), score
+
     def _join(self, part: str, read: Callable[[Part], np.ndarray]) -> np.ndarray:
         """Both sides' rows of a part, members first; as many of one side as of the other."""
         return np.concatenate(
@@ -327,7 +332,7 @@ class Protocol:
                 rates[str(size)] = metrics.false_member_rate(called[row], people)
         if self._network == "audited" and not self._shuffled and kind != "pixels":
             cell, name = found[str(max(rows))], kind if kind == "neighbour" else f"{kind}_{layer}"
-            outcome.auditors[name] = self._export(population, score, int(largest[0]), cell)
+            outcome.auditors[name] = self._export(population, score, largest[0], measured=cell)
             outcome.validation[f"{kind}/{layer}"] = self._validate(score, largest)
 
     def _test(
@@ -354,14 +359,14 @@ class Protocol:
         sides = [score(self._sides[label]["validation"])[rows] for label in (1, 0)]
         return float(np.mean([metrics.auc(*pair) for pair in zip(*sides)]))
 
-    def _export(self, population: Any, score: Score, row: int, cell: dict) -> Any:
+    def _export(self, population: Any, score: Score, row: int, **meta: Any) -> Any:
         """An auditor of a population with its scores on the calibration part."""
         calibration = {
             name: score(self._sides[label]["calibration"])[row]
             for name, label in (("members", 1), ("non_members", 0))
         }
         return population.auditor(
-            row, audited_sha256=self._plan.sha256, calibration=calibration, measured=cell
+            int(row), audited_sha256=self._plan.sha256, calibration=calibration, **meta
         )
 
 
