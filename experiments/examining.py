@@ -37,7 +37,6 @@ def views(model: audited.AuditedModel) -> dict[str, View]:
 
 
 def question(
-    name: str,
     others: str,
     populations: Mapping[str, Population],
     plan: Plan,
@@ -45,10 +44,9 @@ def question(
     subject: AuditSet,
     config: ConfigDict,
 ) -> Question:
-    """What is asked about the protocol `name` between members and `others`, once it has run.
+    """What is asked about the protocol between members and `others`, once it has run.
 
     Args:
-      name: of the protocol.
       others: name of the population of its non-members.
       populations: of `audit.read`.
       plan, outcome: of the protocol.
@@ -71,7 +69,11 @@ def question(
         unused=populations.get("unused"),
         databases=_databases(populations[others], subject),
         baselines=_baselines(populations, others, subject) if config.robustness else {},
-        title=f"{name}, evidence",
+        further={
+            side: populations[side]["calibration"]
+            for side in ("non_members", "externals")
+            if side != others and side in populations
+        },
     )
 
 

@@ -77,7 +77,8 @@ class Question:
         of the part of the same name.
       databases: names of the databases of `others`, as `Part.databases` counts them.
       baselines: {name in `baselines.BASELINES`: its scores}.
-      title: of progress bars.
+      further: {name: calibration part} of other populations of non-members, whom a verdict about
+        an image must be ranked among as well.
     """
 
     members: Population
@@ -91,7 +92,7 @@ class Question:
     unused: Population | None = None
     databases: Sequence[str] = ()
     baselines: Mapping[str, Scores] = field(default_factory=dict)
-    title: str | None = None
+    further: Mapping[str, Part] = field(default_factory=dict)
 
 
 _TITLES = {
@@ -140,7 +141,9 @@ class Examination:
             "h0_image": self._h0_image(),
         }
         self.block |= self._verdict()
-        self.auditor = dataclasses.replace(auditor, meta={"evidence": self._summary()})
+        self.auditor = dataclasses.replace(
+            auditor, calibration=self._calibration(), meta={"evidence": self._summary()}
+        )
 
     def observed(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """{population: {part: (identities, scores)}} of all that the claims follow from."""
@@ -155,6 +158,23 @@ class Examination:
             for side, (part, names) in wanted.items()
             if part
         }
+
+    def _calibration(self) -> dict[str, np.ndarray]:
+        """Scores that verdicts are ranked among, of the calibration parts.
+
+        "members" and "non_members" give likelihood ratios, "person_NAME" tests H0-person and
+        "image_NAME" H0-image; "people_NAME" says whose photos the scores of the same NAME are.
+        """
+        ask, found = self._ask, {}
+        others = {"non_members": ask.others["calibration"], **ask.further}
+        kinds = [("person", name, part) for name, part in others.items()]
+        if ask.unused is not None:
+            kinds.append(("image", "unused", ask.unused["calibration"]))
+        for kind, name, part in kinds:
+            found[f"{kind}_{name}"] = self._score(part)[0]
+            found[f"people_{name}"] = part.identities
+        members = self._score(ask.members["calibration"])[0]
+        return found | {"members": members, "non_members": found["person_non_members"]}
 
     def _summary(self) -> dict:
         """What stays with the exported auditor: verdicts are worth no more than this."""

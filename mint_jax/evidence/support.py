@@ -6,7 +6,11 @@ score high for that reason; it gets no verdict. The gate reads nothing of the au
 the score, is fixed on a reference set that serves nothing else, and keeps calibration images and
 queries by the same rule: among those that it keeps the p-values stay valid, because a fixed choice
 by an image's own features leaves exchangeable images exchangeable (Vovk, Gammerman and Shafer,
-"Algorithmic Learning in a Random World", 2005). It finds what its features tell, and nothing else.
+"Algorithmic Learning in a Random World", 2005).
+
+It finds what its features tell, and nothing else. Of 600 faces scaled to half the size and back,
+sharpness keeps 13% and the density by `embedded_other` 99.7%; so small a network lets 83% of pure
+noise pass. Give every feature that can be measured.
 """
 
 import math
@@ -15,10 +19,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from mint_jax.baselines import pixel_features
+
 FEATURES = {
     "residual": "distance of the landmarks from the template, in pixels",
     "eyes": "distance between the eyes before the alignment, in pixels",
-    "compression": "quality of the compression",
+    "sharpness": "sharpness of the aligned face, log mean square of its Laplacian",
+    "compression": "log ratio of the steps at the borders of JPEG blocks to those elsewhere",
     "density": "likeness to known faces, by a network that is not audited",
 }
 _ROWS = 256  # whose cosines are held at once
@@ -101,6 +108,16 @@ class Gate:
         """Of what `to_json` gave."""
         ranges = {name: tuple(x) for name, x in found["ranges"].items()}
         return cls(ranges, found["share"], found["n"])
+
+
+def from_pixels(images: np.ndarray) -> dict[str, np.ndarray]:
+    """The features `sharpness` and `compression` (n,) of aligned faces.
+
+    Args:
+      images: uint8 (n, H, W, 3) RGB, both sides multiples of 8.
+    """
+    sharpness, *edges = pixel_features(images)[:, -3:].T
+    return {"sharpness": sharpness, "compression": np.mean(edges, axis=0)}
 
 
 def density(embeddings: np.ndarray, bank: np.ndarray, neighbours: int = 10) -> np.ndarray:

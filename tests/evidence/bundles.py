@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 from scipy.special import expit
 
+from mint_jax.auditors import TrainedAuditor
 from mint_jax.evidence import bundle, examination
 from mint_jax.evidence.protocol import Part, Plan, Readings
 
@@ -35,6 +36,9 @@ class _Untrained:
             return lambda part: expit(part.pixels[:, :1].T)
         columns = slice(1, 1 + seeds) if self._shuffled else slice(1)
         return lambda part: expit(part.readings[self._network].maxima["conv1"][:, columns].T)
+
+    def trained(self, job):
+        return TrainedAuditor(None, {}, (1,), SHA256), self.scorer(job)
 
 
 def _population(name, offset, first):
@@ -97,14 +101,9 @@ def make(folder, offset=3.0, matched=True):
         seeds={"audit": SEED},
         versions=VERSIONS,
     )
-    score = _Untrained(None, None, None, sizes=None).scorer(("vanilla", "conv1", 1))
     observed = {
-        name: {
-            part: bundle.Observed(_keys(name, part), read[part].identities, score(read[part])[0])
-            for part in ("threshold", "calibration", "test")
-            if part in read
-        }
-        for name, read in sides.items()
+        name: {part: bundle.Observed(_keys(name, part), *row) for part, row in read.items()}
+        for name, read in found.observed().items()
     }
     calls = {
         name: scores.called(examination.TARGET)

@@ -33,6 +33,16 @@ def test_people_with_fewer_photos_are_left_out_and_more_are_drawn():
     assert len(drawn) == 3
 
 
+def test_a_person_is_ranked_by_all_their_photos():
+    """Three photos each: means of logits 1, 0 and 1 of others; ties count against rejection."""
+    logits = np.array([[3.0, 0, 0], [0, 0, 0], [1, 1, 1]])
+    scores, people = 1 / (1 + np.exp(-logits.ravel())), np.repeat([5, 6, 7], 3)
+    for own, p in (((2, 2, 2), 1 / 4), ((0.5, 0.5, 0.5), 3 / 4), ((-1, -1, 1), 1)):
+        found = persons.rank_person(1 / (1 + np.exp(-np.array(own))), scores, people)
+        assert (found.p, found.people) == (p, 3)
+    assert persons.rank_person(scores[3:6], scores[3:6], people[3:6]).p == 1
+
+
 def test_copies_of_a_photo_change_nothing():
     scores, groups = np.array([0.9, 0.2, 0.6]), ["a", "b", "c"]
     again = persons.pool_duplicates(np.append(scores, [0.9, 0.9]), [*groups, "a", "a"])
@@ -40,6 +50,19 @@ def test_copies_of_a_photo_change_nothing():
     np.testing.assert_allclose(again, scores)
     assert persons.person_score(again) == pytest.approx(persons.person_score(scores))
     assert persons.person_score(np.append(scores, 0.9)) > persons.person_score(again)
+
+
+def test_copies_are_pooled_by_hashes_of_any_kind():
+    """In the order in which the photos came; near copies give the mean of their logits."""
+    pooled = persons.pool_duplicates(np.array([0.9, 0.2, 0.5]), [b"\xff\x00", b"\xff", b"\xff\x00"])
+    np.testing.assert_allclose(pooled, [0.75, 0.2])  # odds 9 and 1: their geometric mean is 3
+    assert len(persons.pool_duplicates(np.array([]), [])) == 0
+
+
+@pytest.mark.parametrize("scores", [[], [0.5, np.nan], [1.5]])
+def test_no_photos_and_no_probabilities_are_no_evidence(scores):
+    with pytest.raises(ValueError, match="score"):
+        persons.rank_person(np.array(scores), np.linspace(0.1, 0.9, 20), np.arange(20))
 
 
 def test_the_score_does_not_depend_on_the_order_of_photos():
@@ -50,6 +73,7 @@ def test_the_score_does_not_depend_on_the_order_of_photos():
 
 def test_e_values_have_mean_one_under_the_hypothesis():
     assert integrate.quad(persons.e_value, 0, 1)[0] == pytest.approx(1)
+    np.testing.assert_allclose(persons.e_value(np.array([1, 0.25, 0.0001])), [0.5, 1, 50])
     discrete = persons.e_value(np.arange(1, 101) / 100)
     assert discrete.mean() <= 1
     assert persons.average([4.0, 0.5, 0.0]) == pytest.approx(1.5)
@@ -65,6 +89,17 @@ def test_holm_is_the_step_down_test():
         "c": False,
     }
     assert persons.holm({"a": 0.03, "b": 0.03}, 0.05) == {"a": False, "b": False}
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    """A hypothesis falls where every set of hypotheses that holds it has a p <= alpha / size."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        p = dict(enumerate(rng.beta(0.4, 8, size=4)))
+        sets = [c for size in range(1, 5) for c in itertools.combinations(p, size)]
+        falls = {c: min(p[i] for i in c) <= 0.05 / len(c) for c in sets}
+        expected = {i: all(falls[c] for c in sets if i in c) for i in p}
+        assert persons.holm(p, 0.05) == expected
 
 
 def test_holm_keeps_the_family_wise_error():
@@ -91,3 +126,16 @@ def test_e_bh_against_its_definition():
 @pytest.mark.parametrize(("published", "p"), [(0.9, 0.25), (0.5, 0.75), (0.1, 1.0), (0.6, 0.5)])
 def test_a_published_photo_is_ranked_among_its_siblings(published, p):
     assert persons.sibling_rank(published, np.array([0.2, 0.5, 0.6])) == p
+
+
+def test_the_level_of_the_sibling_test_by_enumeration():
+    """All orders of four photos, two of which score alike: ties count against rejection."""
+    p = [persons.sibling_rank(o[0], np.array(o[1:])) for o in itertools.permutations([1, 2, 3, 3])]
+    for level, share in ((1 / 4, 0), (2 / 4, 2 / 4), (3 / 4, 3 / 4)):
+        assert np.mean(np.array(p) <= level) == share
+
+
+@pytest.mark.parametrize(("published", "sibling"), [(np.nan, 0.5), (0.5, np.nan)])
+def test_a_sibling_without_a_score_is_an_error(published, sibling):
+    with pytest.raises(ValueError, match="not a number"):
+        persons.sibling_rank(published, np.array([0.2, sibling]))
