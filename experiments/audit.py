@@ -47,7 +47,9 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             continue
         if name not in finished:
             outcome = _protocol(name, populations, others, plan, config.controls)
-            question = examining.question(others, populations, plan, outcome, subject, config)
+            question = examining.question(
+                others, populations, plan, outcome, subject, parts, config
+            )
             found = Examination(question)
             notes = examining.lint_audit(others, found, parts, subject, config)
             outcome.tables["evidence"] = found.block | {"lint": notes}

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import perturbations
+from data_pipelines.attributes import named_attributes
 from data_pipelines.sources import identities_of, origins
 from experiments.audit_sets import AuditSet
 from experiments.reading import View
@@ -42,6 +43,7 @@ def question(
     plan: Plan,
     outcome: Outcome,
     subject: AuditSet,
+    parts: Mapping[str, Mapping[str, Any]],
     config: ConfigDict,
 ) -> Question:
     """What is asked about the protocol between members and `others`, once it has run.
@@ -50,7 +52,7 @@ def question(
       others: name of the population of its non-members.
       populations: of `audit.read`.
       plan, outcome: of the protocol.
-      subject, config: of the audit.
+      subject, parts, config: of the audit.
     """
     networks = {
         "random_network": ["random_network"]
@@ -69,6 +71,7 @@ def question(
         unused=populations.get("unused"),
         databases=_databases(populations[others], subject),
         baselines=_baselines(populations, others, subject) if config.robustness else {},
+        attributes=named_attributes(parts[others]["test"].keys),
         further={
             side: populations[side]["calibration"]
             for side in ("non_members", "externals")

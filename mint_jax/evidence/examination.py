@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mint_jax.baselines import BASELINES
-from mint_jax.evidence import conformal, likelihood, metrics, operating, persons
+from mint_jax.evidence import conformal, fairness, likelihood, metrics, operating, persons
 from mint_jax.evidence.protocol import Part, Plan, Population, Protocol, Readings, Score
 
 TARGET = 0.01  # the false-alarm rate of the headline
@@ -77,6 +77,7 @@ class Question:
         of the part of the same name.
       databases: names of the databases of `others`, as `Part.databases` counts them.
       baselines: {name in `baselines.BASELINES`: its scores}.
+      attributes: {attribute: (b,) words} of the test images of `others`, where they are known.
       further: {name: calibration part} of other populations of non-members, whom a verdict about
         an image must be ranked among as well.
     """
@@ -92,6 +93,7 @@ class Question:
     unused: Population | None = None
     databases: Sequence[str] = ()
     baselines: Mapping[str, Scores] = field(default_factory=dict)
+    attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
     further: Mapping[str, Part] = field(default_factory=dict)
 
 
@@ -136,6 +138,7 @@ class Examination:
             "splits": self._splits(),
             "left_out": self._left_out(),
             "robustness": list(self._robustness()),
+            **self._fairness(),
             "likelihood": self._likelihood(),
             "people": self._people(),
             "h0_image": self._h0_image(),
@@ -286,6 +289,18 @@ class Examination:
             score = self._protocol(network="same_preparation").scorer(self._job)
             words = "every image of both sides compressed alike, the auditor trained anew"
             yield {"change": words} | _at_target(self._cell(Scores.read(score, *self._sides)))
+
+    def _fairness(self) -> dict[str, list[dict]]:
+        """False alarms by subgroup, and whether the groups of an attribute differ."""
+        calls, people = self._own.called(TARGET), self._ask.others["test"].identities
+        if calls is None or not self._ask.attributes:
+            return {"fairness": [], "fairness_tests": []}
+        asked = calls[1] > 0, people, self._ask.attributes
+        seed = self._ask.plan.seed
+        return {
+            "fairness": fairness.by_group(*asked, seed=seed),
+            "fairness_tests": fairness.compare(*asked, seed=seed),
+        }
 
     def _baseline(self, name: str) -> dict:
         about, cell = BASELINES[name], self._cell(self._ask.baselines[name])

@@ -58,7 +58,13 @@ def found():
     unused = _population(0.5, 2 << 32, 3)
     norms = [np.random.default_rng(i).normal(size=(1, 1000)) for i in range(3)]
     return Examination(
-        _question(3.0, unused=unused, databases=("a", "b"), baselines={"norm": Scores(*norms)})
+        _question(
+            3.0,
+            unused=unused,
+            databases=("a", "b"),
+            baselines={"norm": Scores(*norms)},
+            attributes={"gender": np.repeat(["female", "male"], 500)},
+        )
     ).block
 
 
@@ -91,6 +97,10 @@ def test_everything_beside_it(found):
     assert compressed["tpr"] < found["operating_points"]["0.01"]["tpr"] - 0.1
     assert alike["tpr"] == pytest.approx(found["operating_points"]["0.01"]["tpr"], abs=1e-6)
     assert found["likelihood"]["cllr"] < 0.6
+    assert [row["n"] for row in found["fairness"]] == [500, 500]
+    shares = [row["fpr"] for row in found["fairness"]]
+    assert np.mean(shares) == pytest.approx(found["operating_points"]["0.01"]["fpr"])
+    assert found["fairness_tests"][0]["p"] > 0.001
     people = found["people"]
     assert people["k"] == 2 and people["persons_calibration"] == 120
     assert people["power"]["0.05"]["rate"] > 0.9 > 0.15 > people["false_alarms"]["0.05"]["rate"]

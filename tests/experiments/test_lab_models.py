@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from data_pipelines.attributes import attribute_labels
+from data_pipelines.attributes import attribute_labels, named_attributes
 from data_pipelines.errors import InputError as DataError
 from experiments import lab_images, lab_leakage, lab_models
 from mint_jax import audited, lab
@@ -87,6 +87,13 @@ def test_attributes_are_decade_gender_and_race():
     assert len(set(labels[[0, 2, 3, 4]])) == 4 and labels.max() == 3
     with pytest.raises(DataError, match="face.jpg: the name does not begin with age"):
         attribute_labels(["face.jpg"])
+    words = named_attributes(["a/34_1_2_x.jpg", "97_0_0_y.jpg"])
+    assert {k: v.tolist() for k, v in words.items()} == {
+        "age": ["30 to 39", "80 or more"],
+        "gender": ["female", "male"],
+        "race": ["Asian", "White"],
+    }
+    assert named_attributes(["34_1_2_x.jpg", "face.jpg"]) == {}
 
 
 @pytest.fixture(scope="module")
