@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mint_jax.evidence import metrics
 from mint_jax.report import grid, plots, words
 from mint_jax.report.grid import Key
 
@@ -30,10 +31,7 @@ def representatives(tables: Mapping, protocol: str) -> Iterator[Key]:
 
 def name(key: Key) -> str:
     """`Vanilla, all conv layers` or `Random network: CNN, Conv #1`."""
-    text = words.AUDITORS[key.kind]
-    if key.layer:
-        layer = words.layer(key.layer)
-        text += f", {layer if '#' in layer else layer.lower()}"
+    text = words.auditor(key.kind, key.layer)
     return f"{control(key)}: {text}" if key.control else text
 
 
@@ -43,9 +41,11 @@ def control(key: Key) -> str:
 
 
 def roc(tables: Mapping, scores: Mapping) -> list[Figure]:
-    """One plot a protocol, the random network dashed."""
+    """One plot a protocol, the random network dashed; none where `rivals` shows it with more."""
     found = []
     for protocol in words.PROTOCOLS:
+        if _at(protocol, "chosen") in scores:
+            continue
         keys = list(representatives(tables, protocol))
         keys += [Key(k.protocol, k.kind, k.layer, "random_network") for k in keys]
         keys.append(Key(protocol, "pixels"))
@@ -60,6 +60,55 @@ def roc(tables: Mapping, scores: Mapping) -> list[Figure]:
         svg = plots.roc(curves, f"ROC curves, logarithmic axes. {title}. AUC: {reading}.")
         found.append(Figure(svg, f"{title}, {_n(drawn[0][1])}. AUC: {reading}."))
     return found
+
+
+def rivals(tables: Mapping, scores: Mapping, protocol: str) -> Figure | None:
+    """The auditor that decides and its controls, dashed; None where no scores are at hand."""
+    block = grid.evidence(tables, protocol)
+    named = {"chosen": "the auditor that decides"}
+    named |= {row["name"]: row["name"].replace("_", " ") for row in block.get("controls") or ()}
+    known = {name: found for name in named if (found := scores.get(_at(protocol, name)))}
+    if "chosen" not in known:
+        return None
+    curves = [
+        plots.Curve(named[name], found["labels"], found["scores"], name != "chosen")
+        for name, found in known.items()
+    ]
+    labels = np.asarray(known["chosen"]["labels"])
+    reading = "; ".join(
+        f"{curve.name} {words.rate(_auc(found))}" for curve, found in zip(curves, known.values())
+    )
+    title = (
+        f"{words.PROTOCOLS[protocol]} protocol, {words.count(int(labels.sum()))} members and "
+        f"{words.count(int(np.sum(labels == 0)))} non-members"
+    )
+    svg = plots.roc(curves, f"ROC curves, logarithmic axes. {title}. AUC: {reading}.")
+    return Figure(svg, f"{title}. AUC of the curves drawn, the first replicate each: {reading}.")
+
+
+def tippett(block: Mapping | None) -> Figure | None:
+    """How many images reach each likelihood ratio; of the `likelihood` block."""
+    if not block:
+        return None
+    members, others = (np.asarray(block["tippett"][k]) for k in ("members", "non_members"))
+    misleading = [words.percent(float(x)) for x in (np.mean(members < 0), np.mean(others > 0))]
+    reading = (
+        f"{misleading[0]} of {words.count(len(members))} images that were used read below 0, and "
+        f"{misleading[1]} of {words.count(len(others))} that were not read above it"
+    )
+    svg = plots.tippett(members, others, f"Tippett plot of log10 likelihood ratios. {reading}.")
+    return Figure(
+        svg, f"Share of images whose log10 likelihood ratio is at least so large. {reading}."
+    )
+
+
+def _at(protocol: str, name: str) -> str:
+    return f"{protocol}/evidence/{name}"
+
+
+def _auc(found: Mapping) -> float:
+    labels, values = np.asarray(found["labels"]), np.asarray(found["scores"])
+    return metrics.auc(values[labels == 1], values[labels == 0])
 
 
 def histograms(tables: Mapping, scores: Mapping) -> list[tuple[str, list[Figure]]]:
@@ -135,7 +184,9 @@ def _sizes(tables: Mapping, protocol: str, kind: str) -> Figure | None:
     reading = "; ".join(f"{line.name} {words.rate(line.values[-1])}" for line in lines)
     svg = plots.sizes(lines, f"Accuracy over training samples. {title}. At the largest: {reading}.")
     n = _n(grid.largest(grid.cells(tables, first)))
-    return Figure(svg, f"{title}{_none_known(tables)}; {n}, bars are 95% intervals.")
+    return Figure(
+        svg, f"{title}{_none_known(tables)}; {n}, bars are 95% intervals, given this model."
+    )
 
 
 def _blind(key: Key) -> bool:

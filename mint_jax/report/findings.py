@@ -35,7 +35,9 @@ def headlines(tables: Mapping) -> list[Finding]:
     found = []
     if tables["protocols"].get("matched"):
         found += [f for kind in ("table1", "table2") for f in _matched(tables, kind)]
-        found += _neighbour(tables)
+        decides = grid.evidence(tables, "matched").get("auditor") or {}
+        if decides.get("kind") != "neighbour":  # else the verdict says it, with all its controls
+            found += _neighbour(tables)
     else:
         lead = "No matched split is known, so no figure here measures membership."
         found.append(Finding(lead, _sentence(missing(tables, "matched")), "warning"))
@@ -242,6 +244,11 @@ def _single_photo(tables: Mapping) -> str:
     cell = grid.largest(grid.cells(tables, Key("matched", "neighbour")))
     best = cell or (_best(tables, "matched", "table1", "auc") or (None, None, None))[2]
     text = "No verdict on a single photo follows"
+    if grid.evidence(tables, "matched"):
+        return (
+            f"{text}: that takes a test of its own, calibrated on photos like it, which may end "
+            "without a verdict."
+        )
     tpr = best and best["tpr_at_fpr"]["0.01"]
     if tpr is None:
         return f"{text}: no rate of hits at few false alarms is supported here."

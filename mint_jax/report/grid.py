@@ -71,6 +71,11 @@ def cells(tables: Mapping, key: Key) -> Mapping[str, dict]:
     return found.get(key.layer) or {} if key.layer else found
 
 
+def evidence(tables: Mapping, protocol: str) -> Mapping:
+    """The block of `mint_jax.evidence.examination` of a protocol; empty where there is none."""
+    return (tables["protocols"].get(protocol) or {}).get("evidence") or {}
+
+
 def largest(found: Mapping[str, dict]) -> dict | None:
     """The cell of the largest number of training samples."""
     return found[max(found, key=int)] if found else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from mint_jax.report import figures, findings, grid, paper, text, words
+from mint_jax.report import evidence, figures, findings, grid, paper, text, words
 from mint_jax.report.grid import Key
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -51,6 +51,8 @@ def render(tables: Mapping, scores: Mapping[str, Mapping], context: Mapping) -> 
         notes=tables.get("notes") or [],
         run={**(tables.get("versions") or {}), **context},
         glance=list(_glance(tables)),
+        verdicts=evidence.verdicts(tables),
+        evidence=evidence.sections(tables, scores),
         headlines=findings.headlines(tables),
         follows=findings.follows(tables),
         limits=findings.limits(tables),
@@ -62,6 +64,7 @@ def render(tables: Mapping, scores: Mapping[str, Mapping], context: Mapping) -> 
         histograms=figures.histograms(tables, scores),
         every={name: list(_every(tables, name)) for name in words.PROTOCOLS},
         every_beside=EVERY_BESIDE,
+        fprs=_fprs(tables),
         chance=_position(0.5),
     )
 
@@ -129,6 +132,13 @@ def _glance_rows(tables: Mapping, key: Key) -> Iterator[dict]:
 def _position(value: float) -> float:
     low, high = _GLANCE
     return round(100 * (min(max(value, low), high) - low) / (high - low), 2)
+
+
+def _fprs(tables: Mapping) -> list[str]:
+    """The false positive rates that cells hold a TPR at, falling."""
+    keys = [key for protocol in words.PROTOCOLS for key in grid.keys(tables, protocol)]
+    cells = [cell for key in keys for cell in grid.cells(tables, key).values()]
+    return sorted({fpr for cell in cells for fpr in cell["tpr_at_fpr"]}, key=float, reverse=True)
 
 
 def _every(tables: Mapping, protocol: str) -> Iterator[dict]:

@@ -80,6 +80,29 @@ def roc(curves: Sequence[Curve], description: str) -> str:
     return _svg(draw, description)
 
 
+def tippett(members: np.ndarray, others: np.ndarray, description: str) -> str:
+    """Share of log10 likelihood ratios (a,) and (b,) that are as large as each value, or larger."""
+    low, high = min(members.min(), others.min(), -0.5), max(members.max(), others.max(), 0.5)
+
+    def draw(axes: Any) -> None:
+        grid = np.linspace(low, high, _POINTS)
+        for values, colour, name in ((members, MEMBERS, "used"), (others, OTHERS, "not used")):
+            axes.plot(grid, at_or_above(values, grid), color=colour, linewidth=1.5, label=name)
+        axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=":")
+        axes.set(xlim=(low, high), ylim=(0, 1.02))
+        axes.set(xlabel="log10 likelihood ratio", ylabel="share of images at or above")
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+        axes.grid(True)
+        _legend_below(axes)
+
+    return _svg(draw, description, (4.4, 3.2))
+
+
+def at_or_above(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Share (g,) of the values (n,) that are as large as each point of the grid, or larger."""
+    return 1 - np.searchsorted(np.sort(values), grid, side="left") / len(values)
+
+
 def histogram(labels: np.ndarray, scores: np.ndarray, description: str) -> str:
     """Shares of members and of non-members over the membership score."""
     labels, scores = np.asarray(labels), np.asarray(scores)

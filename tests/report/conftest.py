@@ -4,8 +4,11 @@ import copy
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from mint_jax.evidence import metrics
+from mint_jax.baselines import BASELINES
+from mint_jax.evidence import fairness, likelihood, metrics, operating
+from mint_jax.evidence.examination import Scores
 
 VANILLA = ("conv1", "conv2", "conv3", "conv4", "outcome", "all_conv")
 CNN = VANILLA[:4]
@@ -13,6 +16,20 @@ SIZES = ("250", "500", "1000")
 N = 2000
 LABELS = np.repeat([1, 0], N // 2)
 IDENTITIES = np.arange(N) // 4
+
+_OTHER_CONTROLS = {
+    "random_network": ("networks with random weights", 20),
+    "other_network": ("a network that did not train on the members", 1),
+    "shuffled_labels": ("labels at random", 50),
+}
+_LINT = [
+    {"code": "shared_images", "severity": "warning", "text": "Two parts share a twin."},
+    {
+        "code": "label_polarity",
+        "severity": "error",
+        "text": "Externals have the label 1; 1 is a member, 0 is none.",
+    },
+]
 
 
 class _Simulation:
@@ -63,6 +80,118 @@ class _Simulation:
             },
         }
 
+    def _draw(self, distance: float, replicates: int = 1) -> Scores:
+        """Probabilities of a threshold part and of the two sides of a test part."""
+
+        def draw(n, moved):
+            return expit(2 * (self.rng.normal(size=(replicates, n)) + moved) - 2)
+
+        return Scores(draw(N, 0.0), draw(N // 2, distance), draw(N // 2, 0.0))
+
+    def _cell(self, scores: Scores) -> dict:
+        both = np.concatenate([scores.members, scores.others], axis=1)
+        return metrics.evaluate(LABELS, both, IDENTITIES, frozen=scores.threshold, resamples=100)
+
+    def _at_target(self, distance: float) -> dict:
+        cell = self._cell(self._draw(distance))
+        found = {"tpr": cell["tpr_at_fpr"]["0.01"], "fpr": cell["fpr_at_threshold"]["0.01"]}
+        return found | {name: cell[name] for name in ("auc", "auc_ci95", "n_test")}
+
+    def _control(self, name, title, replicates, distance, called) -> tuple[dict, Scores]:
+        scores = self._draw(distance, replicates)
+        (found, alarms), aucs = scores.called(0.01), scores.aucs()
+        row = {
+            "name": name,
+            "title": title,
+            "replicates": replicates,
+            "tpr": float(found.mean()),
+            "fpr": float(alarms.mean()),
+            "auc": float(aucs.mean()),
+            "auc_range": [float(aucs.min()), float(aucs.max())] if replicates > 1 else None,
+        }
+        return row | operating.paired_advantage(called, found, IDENTITIES[: N // 2]), scores
+
+    def evidence(self, name: str, distance: float, pixels: float) -> dict:
+        """A block whose auditor moves members by `distance`, the pixels by `pixels`."""
+        matched, own = name == "matched", self._draw(distance)
+        cell, both = self._cell(own), np.concatenate([own.members[0], own.others[0]])
+        points = {
+            str(f): operating.measure(LABELS, both, IDENTITIES, own.threshold[0], f)
+            for f in metrics.FPRS
+        }
+        called = own.called(0.01)[0]
+        rivals = [("pixels", "pixels alone, no network", 1, pixels)]
+        rivals += [(key, *about, 0.0) for key, about in _OTHER_CONTROLS.items()]
+        drawn = {rival[0]: self._control(*rival, called) for rival in rivals}
+        for key, scores in {"chosen": own, **{k: s for k, (_, s) in drawn.items()}}.items():
+            values = np.concatenate([scores.members[0], scores.others[0]])
+            self.scores[f"{name}/evidence/{key}"] = {"labels": LABELS, "scores": values}
+        controls, point = [row for row, _ in drawn.values()], points["0.01"]
+        gate = operating.gate(point, controls, matched, 0.01)
+        people = {
+            "power": {"0.05": _often(77, 250), "0.01": _often(31, 250)},
+            "false_alarms": {"0.05": _often(12, 250), "0.01": _often(2, 250)},
+        }
+        image = {
+            "power": {"0.05": _often(31, 250), "0.01": None},
+            "false_alarms": {"0.05": _often(10, 250), "0.01": None},
+        }
+        groups = np.arange(N // 2) // 4 % 50
+        attributes = {"age": np.where(groups > 20, "30 to 60", "below 30")}
+        attributes["age"][groups == 49] = "above 60"
+        grouped = own.others[0] > point["threshold"], IDENTITIES[: N // 2], attributes
+        kept = ("auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95")
+        baselines = (("norm", 0.05), ("flip", 0.3), ("bn_distance", 0.0), ("nearest_centre", 3.5))
+        return {
+            "auditor": {
+                "kind": "neighbour",
+                "layer": "outcome",
+                "size": 1000,
+                "validation_auc": {
+                    "vanilla/conv1": 0.503,
+                    "cnn/conv1": 0.511,
+                    "neighbour/outcome": 0.671,
+                },
+            },
+            "target_fpr": 0.01,
+            "operating_points": points,
+            "controls": controls,
+            "gate": gate,
+            "headline": operating.headline(point, controls, gate, 0.01),
+            "baselines": [
+                {"name": key, "title": BASELINES[key].title, "access": BASELINES[key].access}
+                | {k: v for k, v in self._cell(self._draw(moved)).items() if k in kept}
+                for key, moved in baselines
+            ],
+            "splits": {"identity": cell, "image": self._cell(self._draw(distance + 1))},
+            "left_out": []
+            if matched
+            else [
+                {"database": database} | self._at_target(moved)
+                for database, moved in (("webcam", 0.4), ("archive", 2.0))
+            ],
+            "robustness": [
+                {"change": words} | self._at_target(distance * left)
+                for words, left in (("compressed again", 0.9), ("turned by 3 degrees", 0.5))
+            ],
+            "fairness": fairness.by_group(*grouped),
+            "fairness_tests": fairness.compare(*grouped, permutations=99),
+            "likelihood": likelihood.describe(
+                own.members[0],
+                own.others[0],
+                likelihood.fit(self._draw(distance).members[0], own.threshold[0]),
+            ),
+            "people": {"k": 4, "persons_calibration": 250, "persons_test": 250}
+            | {"resolution": 1 / 251}
+            | people,
+            "h0_image": {"n_calibration": 60, "resolution": 1 / 61} | image if matched else None,
+            "lint": _LINT[:1] if matched else _LINT,
+        }
+
+
+def _often(hits: int, trials: int) -> dict:
+    return {"rate": hits / trials, "rate_ci95": operating.clopper_pearson(hits, trials)}
+
 
 @pytest.fixture(scope="session")
 def _made_up():
@@ -72,6 +201,8 @@ def _made_up():
     strangers = np.clip(simulation.rng.normal(0.8, 0.2, size=(5, N // 2)), 0, 1)
     rate = metrics.false_member_rate(strangers, IDENTITIES[: N // 2], resamples=100)
     cross["false_member_rate"] = {"table1": {k: {"1000": rate} for k in VANILLA}}
+    matched["evidence"] = simulation.evidence("matched", 0.6, 0.02)
+    cross["evidence"] = simulation.evidence("cross_database", 2.4, 2.5)
     part = {"images": 1000, "people": 250}
     tables = {
         "audited": {
@@ -84,7 +215,7 @@ def _made_up():
         "protocols": {"matched": matched, "cross_database": cross},
         "sizes": [250, 500, 1000],
         "sets": {
-            side: dict.fromkeys(("bank", "train", "calibration", "test"), part)
+            side: dict.fromkeys(("bank", "train", "threshold", "calibration", "test"), part)
             for side in ("members", "non_members", "externals")
         },
         "notes": ["The synthetic databases stand in for the paper's external ones."],

@@ -100,7 +100,7 @@ def test_nothing_is_loaded_from_anywhere(source, page):
 
 def test_plots_have_text_alternatives_and_no_clashing_ids(page):
     plots = page.all("svg")
-    assert len(plots) == 2 + 4 + 9  # ROC, sizes, histograms
+    assert len(plots) == 2 + 2 + 4 + 9  # ROC, Tippett, sizes, histograms
     assert all(p["role"] == "img" and len(p["aria-label"]) > 60 for p in plots)
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -149,13 +149,69 @@ def test_controls_plots_and_one_protocol_may_be_absent(made_up, tmp_path):
     tables, _ = made_up
     tables["protocols"]["cross_database"] = None
     matched = tables["protocols"]["matched"]
-    del matched["controls"], matched["neighbour"], matched["table2"]
+    del matched["controls"], matched["neighbour"], matched["table2"], matched["evidence"]
     matched["table1"] = {"conv2": {"250": matched["table1"]["conv2"]["250"]}}
     for name in ("versions", "date", "device", "sets", "notes", "sizes"):
         del tables[name]
     page = _Page(_write(tmp_path / "report.html", tables, {}))
     assert words.figure(matched["table1"]["conv2"]["250"]) in page.text
     assert "Table 2, matched" not in page.text and len(page.all("svg")) == 1
+    assert "Evidence" not in page.text and "given this model" in page.text
+
+
+def test_the_verdicts_come_first_and_errors_with_them(page, _made_up):
+    blocks = [_made_up[0]["protocols"][p]["evidence"] for p in ("matched", "cross_database")]
+    places = [page.text.index(block["headline"]) for block in blocks]
+    assert places == sorted(places) and "finds" in blocks[0]["headline"]
+    error = page.text.index("Error in the audit, cross-database protocol.")
+    assert places[1] < error < page.text.index("The Vanilla auditor")
+    assert page.text.count("Externals have the label 1") == 2  # and in its section
+    for reason in blocks[1]["gate"]["reasons"]:
+        assert reason in page.text
+
+
+def test_the_evidence_is_all_there(page, _made_up):
+    text = page.text
+    for protocol in ("matched", "cross_database"):
+        block = _made_up[0]["protocols"][protocol]["evidence"]
+        for row in block["controls"]:
+            assert row["title"][1:] in text and words.rate(row["advantage"]) in text
+            assert words.at_least(row["advantage_lower95"]) in text
+        for point in filter(None, block["operating_points"].values()):
+            for rate in ("fpr", "tpr"):
+                assert f"{words.rate(point[rate])} {words.interval(point[f'{rate}_ci95'])}" in text
+        for row in (*block["baselines"], *block["left_out"], *block["robustness"]):
+            assert words.figure(row, "auc") in text
+        for row in block["likelihood"]["posterior"]:
+            assert f"{row['prior_odds']} {row['lowest']:.3g} {row['highest']:.3g}" in text
+    assert "It takes 10,000 non-members in the threshold part and as many in the test" in text
+    assert "there are 1,000 and 1,000." in text
+    assert "Images at random: not to be trusted" in text
+    assert "No image of this person was used for training." in text
+    assert "This image was not used for training." in text
+    assert "above 60 – 20 5" in text  # a group that is too small for a rate
+    (test,) = _made_up[0]["protocols"]["matched"]["evidence"]["fairness_tests"]
+    assert f"with probability {test['p']:.2g} (permutation test; 2 groups, 245 people" in text
+    assert text.index("Webcam") < text.index("Archive")  # the worst first
+
+
+def test_every_interval_of_the_evidence_says_what_it_is_given(source):
+    for section in source.split('<section aria-labelledby="evidence-')[1:]:
+        captions = re.findall(r"<caption>.*?</caption>", section.split("</section>")[0], re.DOTALL)
+        assert len(captions) >= 7
+        assert [c for c in captions if "interval" in c and "given this model" not in c] == []
+        assert "<script" not in section
+
+
+def test_any_part_of_the_evidence_may_be_absent(made_up, tmp_path):
+    tables, _ = made_up
+    whole = tables["protocols"]["matched"]["evidence"]
+    without = [{k: v for k, v in whole.items() if k != name} for name in {*whole} - {"headline"}]
+    for block in (*without, dict.fromkeys(whole) | {"headline": whole["headline"]}):
+        block.pop("likelihood", None)  # drawing takes longer than all the rest
+        tables["protocols"] = {"matched": {"evidence": block}, "cross_database": None}
+        assert whole["headline"] in _Page(_write(tmp_path / "report.html", tables, {})).text
+        assert whole["headline"] in " ".join(report.console(tables).split())
 
 
 def test_facts_of_the_audited_model_are_printed_and_long_lists_counted(made_up, tmp_path):

@@ -21,6 +21,40 @@ def test_cells_are_printed_with_intervals_and_controls(tables):
     assert "n = 2,000 test images, 2 auditors a cell" in text
 
 
+def test_verdicts_and_controls_are_printed(tables):
+    text = report.console(tables)
+    block = text[text.index("Evidence at a false-alarm rate of 1%") :].split("\n\n")[0]
+    lines = block.splitlines()
+    assert len(lines) == 2 + 2 + 1 + 4  # title, head, the auditor, controls
+    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines if "|" in line]
+    assert len(bars) == 6 and all(b == bars[0] for b in bars) and max(map(len, lines)) <= 140
+    (pixels,) = [line for line in lines if line.startswith("pixels")]
+    row = tables["protocols"]["cross_database"]["evidence"]["controls"][0]
+    assert pixels.split("|")[2].split()[0] == f"{row['tpr']:.3f}*"[1:]
+    said = " ".join(text[text.index("\n\n- ") :].split())
+    for protocol in tables["protocols"].values():
+        assert protocol["evidence"]["headline"] in said
+    assert said.index("Membership cannot be determined.") < said.index("Error in the audit")
+
+
+def test_the_evidence_takes_few_lines(tables):
+    with_evidence = len(report.console(tables).splitlines())
+    for protocol in tables["protocols"].values():
+        del protocol["evidence"]
+    without = report.console(tables)
+    assert "Evidence" not in without
+    assert with_evidence - len(without.splitlines()) <= 25
+
+
+def test_controls_of_one_protocol_alone(tables):
+    tables["protocols"]["cross_database"] = None
+    for row in tables["protocols"]["matched"]["evidence"]["controls"]:
+        row |= {"tpr": None, "fpr": None, "advantage": None, "advantage_lower95": None}
+    _, *lines = report.console(tables).split("Evidence at")[1].split("\n\n")[0].split("\n", 2)
+    assert "matched: found" in lines[1] and "cross" not in lines[1]
+    assert "*" not in lines[1]  # nobody finds most where nothing was counted
+
+
 def test_columns_line_up_and_fit_a_wide_terminal(tables):
     blocks = report.console(tables).split("\n\n")
     grids = [block.splitlines()[2:] for block in blocks if block.startswith("Table")]
