@@ -15,7 +15,7 @@ from data_pipelines.sources import identities_of, origins
 from experiments.audit_sets import AuditSet
 from experiments.reading import View
 from mint_jax import audited, auditors, baselines
-from mint_jax.evidence import bundle, lint
+from mint_jax.evidence import bundle, lint, support
 from mint_jax.evidence.examination import TARGET, Examination, Question, Scores
 from mint_jax.evidence.protocol import OUTCOME, Outcome, Part, Plan, Population
 from mint_jax.report import bundle as bundle_page
@@ -125,7 +125,7 @@ def write_bundle(
     described: Mapping[str, Any],
     config: ConfigDict,
 ) -> None:
-    """Writes the evidence bundle of a protocol and the auditor that decides.
+    """Writes the evidence bundle of a protocol and the auditor that decides, with its gate.
 
     Args:
       workdir: of the audit, which holds its manifest already.
@@ -137,7 +137,7 @@ def write_bundle(
       config: of the audit.
     """
     folder, auditor = workdir / "evidence" / name, workdir / "auditors" / name / "chosen"
-    auditors.save(found.auditor, auditor)
+    auditors.save(gated(found.auditor, found.question), auditor)
     manifest = workdir / "manifest.json"
     origin = bundle.about(
         folder,
@@ -161,6 +161,35 @@ def write_bundle(
     salt = bundle.salt_of(manifest)
     document = bundle.audit(found.block, observed, calls, origin, matched=matched, salt=salt)
     bundle_page.write(folder, document)
+
+
+def gated(auditor: auditors.TrainedAuditor, ask: Question) -> auditors.TrainedAuditor:
+    """The auditor with the in-support gate of its verdicts, fixed on the threshold part.
+
+    Of its calibration photos those are left that the gate keeps, as it will keep queries. It looks
+    at pixels alone: a density would take the other network's reading of the calibration photos,
+    which nothing else needs, and its embeddings of the bank in every export. Where the audit has no
+    statistics of pixels there is no gate: `meta["support"]` is None.
+    """
+    parts = {"members": ask.members, "non_members": ask.others, "unused": ask.unused or {}}
+    parts = {name: part["calibration"] for name, part in parts.items() if part} | ask.further
+    found = {**auditor.calibration, "people_members": parts["members"].identities}
+    reference, gate = ask.others["threshold"].pixels, None
+    if reference.size:
+        gate = support.Gate.fit(_visible(reference))
+        for name, part in parts.items():
+            kept, _ = gate.inside(_visible(part.pixels))
+            own = {name, f"person_{name}", f"image_{name}", f"people_{name}"} & found.keys()
+            found |= {key: found[key][kept] for key in own}
+        found = {key: values for key, values in found.items() if len(values)}
+    meta = {**auditor.meta, "support": gate and gate.to_json()}
+    return dataclasses.replace(auditor, calibration=found, meta=meta)
+
+
+def _visible(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """What `support.from_pixels` says of photos, out of the statistics (n, F) of their pixels."""
+    sharpness, *edges = pixels[:, -3:].T
+    return {"sharpness": sharpness, "compression": np.mean(edges, axis=0)}
 
 
 def lint_audit(

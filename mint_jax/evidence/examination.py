@@ -109,6 +109,7 @@ class Examination:
     """The evidence of one protocol.
 
     Attributes:
+      question: what was asked.
       block: for `tables.json`.
       scores: {"chosen" or a control: its scores}.
       auditor: the chosen one, ready for export.
@@ -116,7 +117,7 @@ class Examination:
 
     def __init__(self, question: Question):
         """Chooses the auditor, trains it and its rivals, and measures them on the test parts."""
-        self._ask = question
+        self.question = question
         able = {k: v for k, v in question.validation.items() if not k.startswith(_MAPS)}
         kind, layer = max(able, key=able.get).split("/")
         self._job, self._size = (kind, layer, 1), max(question.plan.sizes)
@@ -154,7 +155,7 @@ class Examination:
         wanted = {
             "members": (members, ("calibration", "test")),
             "non_members": (others, ("threshold", "calibration", "test")),
-            "unused": (self._ask.unused or {}, ("calibration", "test")),
+            "unused": (self.question.unused or {}, ("calibration", "test")),
         }
         return {
             side: {name: (part[name].identities, self._score(part[name])[0]) for name in names}
@@ -168,7 +169,7 @@ class Examination:
         "members" and "non_members" give likelihood ratios, "person_NAME" tests H0-person and
         "image_NAME" H0-image; "people_NAME" says whose photos the scores of the same NAME are.
         """
-        ask, found = self._ask, {}
+        ask, found = self.question, {}
         others = {"non_members": ask.others["calibration"], **ask.further}
         kinds = [("person", name, part) for name, part in others.items()]
         if ask.unused is not None:
@@ -195,7 +196,7 @@ class Examination:
         }
 
     def _protocol(self, members=None, others=None, **options: Any) -> Protocol:
-        ask = self._ask
+        ask = self.question
         sizes = options.pop("sizes", (self._size,))
         return Protocol(
             members or ask.members, others or ask.others, ask.plan, sizes=sizes, **options
@@ -217,7 +218,7 @@ class Examination:
         }
 
     def _rivals(self) -> Iterator[tuple[str, Scores]]:
-        ask, (kind, layer, _) = self._ask, self._job
+        ask, (kind, layer, _) = self.question, self._job
         read = functools.partial(Scores.read, members=ask.members, others=ask.others)
         if ask.members["test"].pixels.size:
             yield "pixels", read(self._protocol().scorer(("pixels", "pixels", 1)))
@@ -231,7 +232,7 @@ class Examination:
             yield "shuffled_labels", read(shuffled.scorer((kind, layer, ask.shuffles)))
 
     def _has(self, network: str, layer: str) -> bool:
-        read = self._ask.members["test"].readings.get(network)
+        read = self.question.members["test"].readings.get(network)
         return read is not None and (layer == "all_conv" or layer in read.maxima)
 
     def _control(self, name: str, scores: Scores) -> dict:
@@ -251,20 +252,20 @@ class Examination:
         calls, own = scores.called(TARGET), self._own.called(TARGET)
         if calls is None:
             return found
-        people = self._ask.members["test"].identities
+        people = self.question.members["test"].identities
         paired = operating.paired_advantage(own[0], calls[0], people)
         return found | {"tpr": float(calls[0].mean()), "fpr": float(calls[1].mean())} | paired
 
     def _splits(self) -> dict:
         """The same auditor where people are kept apart, and where photos are cut at random."""
-        ask = self._ask
+        ask = self.question
         sides = [by_image(p, ask.plan.seed + i) for i, p in enumerate(self._sides)]
         scores = Scores.read(self._protocol(*sides).scorer(self._job), *sides)
         return {"identity": self._cell(self._own), "image": self._cell(scores, *sides)}
 
     def _left_out(self) -> list[dict]:
         """Trained without one database and tested on it; the worst first."""
-        ask, found = self._ask, []
+        ask, found = self.question, []
         if len(ask.databases) < 2:
             return []
         for number, name in enumerate(ask.databases):
@@ -280,7 +281,7 @@ class Examination:
 
     def _robustness(self) -> Iterator[dict]:
         """Queries that were changed, thresholds as they are; then everything prepared anew."""
-        ask = self._ask
+        ask = self.question
         for reading, words in ask.changes.items():
             sides = [self._score(_shown(side["test"], reading)) for side in self._sides]
             cell = self._cell(Scores(self._own.threshold, *sides))
@@ -292,37 +293,37 @@ class Examination:
 
     def _fairness(self) -> dict[str, list[dict]]:
         """False alarms by subgroup, and whether the groups of an attribute differ."""
-        calls, people = self._own.called(TARGET), self._ask.others["test"].identities
-        if calls is None or not self._ask.attributes:
+        calls, people = self._own.called(TARGET), self.question.others["test"].identities
+        if calls is None or not self.question.attributes:
             return {"fairness": [], "fairness_tests": []}
-        asked = calls[1] > 0, people, self._ask.attributes
-        seed = self._ask.plan.seed
+        asked = calls[1] > 0, people, self.question.attributes
+        seed = self.question.plan.seed
         return {
             "fairness": fairness.by_group(*asked, seed=seed),
             "fairness_tests": fairness.compare(*asked, seed=seed),
         }
 
     def _baseline(self, name: str) -> dict:
-        about, cell = BASELINES[name], self._cell(self._ask.baselines[name])
+        about, cell = BASELINES[name], self._cell(self.question.baselines[name])
         wanted = ("auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95")
         found = {"name": name, "title": about.title, "access": about.access}
         return found | {key: cell[key] for key in wanted}
 
     def _likelihood(self) -> dict:
         parts = [side["calibration"] for side in self._sides]
-        each = [operating.one_each(part.identities, self._ask.plan.seed) for part in parts]
+        each = [operating.one_each(part.identities, self.question.plan.seed) for part in parts]
         ratio = likelihood.fit(*(self._score(p)[0][rows] for p, rows in zip(parts, each)))
         return likelihood.describe(self._own.members[0], self._own.others[0], ratio)
 
     def _people(self) -> dict | None:
         """People of the test parts, ranked among non-members with as many photos."""
-        calibration, test = self._ask.others["calibration"], [p["test"] for p in self._sides]
+        calibration, test = self.question.others["calibration"], [p["test"] for p in self._sides]
         photos = min(map(_photos, (calibration, *test)))
         others = persons.draw_scores(
-            self._score(calibration)[0], calibration.identities, photos, self._ask.plan.seed
+            self._score(calibration)[0], calibration.identities, photos, self.question.plan.seed
         )
         drawn = [
-            persons.draw_scores(scores[0], part.identities, photos, self._ask.plan.seed)
+            persons.draw_scores(scores[0], part.identities, photos, self.question.plan.seed)
             for scores, part in zip((self._own.members, self._own.others), test)
         ]
         ranked = [_values(conformal.p_values, others, side) for side in drawn]
@@ -337,10 +338,10 @@ class Examination:
 
     def _h0_image(self) -> dict | None:
         """Members' images that were used, ranked among unused images of other members."""
-        unused, test = self._ask.unused, self._ask.members["test"]
+        unused, test = self.question.unused, self.question.members["test"]
         if unused is None:
             return None
-        seed = self._ask.plan.seed
+        seed = self.question.plan.seed
         calibration, others = (
             self._score(unused[part])[0][operating.one_each(unused[part].identities, seed)]
             for part in ("calibration", "test")
@@ -355,7 +356,7 @@ class Examination:
 
     def _verdict(self) -> dict:
         point, controls = self.block["operating_points"][str(TARGET)], self.block["controls"]
-        gate = operating.gate(point, controls, self._ask.matched, TARGET)
+        gate = operating.gate(point, controls, self.question.matched, TARGET)
         return {"gate": gate, "headline": operating.headline(point, controls, gate, TARGET)}
 
 
