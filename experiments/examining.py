@@ -73,8 +73,8 @@ def question(
         baselines=_baselines(populations, others, subject) if config.robustness else {},
         attributes=named_attributes(parts[others]["test"].keys),
         further={
-            side: populations[side]["calibration"]
-            for side in ("non_members", "externals")
+            name: populations[side]["calibration"]
+            for name, side in (("held_out", "non_members"), ("externals", "externals"))
             if side != others and side in populations
         },
     )
