@@ -40,7 +40,7 @@ def power(rows: Sequence[Mapping]) -> str:
             axes,
             ("photos", "share"),
             ("share", "photos"),
-            ("{:.0%} of members' photos in the bank".format, "{} photos a person".format),
+            ("{:.0%} of members' photos in the bank".format, "photos pooled a person: {}".format),
         ):
             axis.axhline(float(_LEVEL), color=MUTED, linewidth=0.8, linestyle=":")
             markers = itertools.cycle(zip(COLOURS, _MARKERS))
