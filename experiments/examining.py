@@ -176,20 +176,14 @@ def gated(auditor: auditors.TrainedAuditor, ask: Question) -> auditors.TrainedAu
     found = {**auditor.calibration, "people_members": parts["members"].identities}
     reference, gate = ask.others["threshold"].pixels, None
     if reference.size:
-        gate = support.Gate.fit(_visible(reference))
+        gate = support.Gate.fit(support.from_features(reference))
         for name, part in parts.items():
-            kept, _ = gate.inside(_visible(part.pixels))
+            kept, _ = gate.inside(support.from_features(part.pixels))
             own = {name, f"person_{name}", f"image_{name}", f"people_{name}"} & found.keys()
             found |= {key: found[key][kept] for key in own}
         found = {key: values for key, values in found.items() if len(values)}
     meta = {**auditor.meta, "support": gate and gate.to_json()}
     return dataclasses.replace(auditor, calibration=found, meta=meta)
-
-
-def _visible(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """What `support.from_pixels` says of photos, out of the statistics (n, F) of their pixels."""
-    sharpness, *edges = pixels[:, -3:].T
-    return {"sharpness": sharpness, "compression": np.mean(edges, axis=0)}
 
 
 def lint_audit(

@@ -16,6 +16,7 @@ _PACKAGES = (
     "orbax-checkpoint",
     "grain",
     "numpy",
+    "scipy",
 )
 
 

@@ -116,7 +116,12 @@ def from_pixels(images: np.ndarray) -> dict[str, np.ndarray]:
     Args:
       images: uint8 (n, H, W, 3) RGB, both sides multiples of 8.
     """
-    sharpness, *edges = pixel_features(images)[:, -3:].T
+    return from_features(pixel_features(images))
+
+
+def from_features(features: np.ndarray) -> dict[str, np.ndarray]:
+    """The same (n,) out of the `pixel_features` (n, F) of the faces."""
+    sharpness, *edges = features[:, -3:].T
     return {"sharpness": sharpness, "compression": np.mean(edges, axis=0)}
 
 

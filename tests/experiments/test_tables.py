@@ -116,7 +116,7 @@ def test_exported_auditors_load_and_are_bound_to_the_model(ran):
 
 
 def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):
-    config = _config(controls=(), cnn_seeds=0, robustness=False)
+    config = _config(controls=(), cnn_seeds=0)
     tables = audit.run(config, tmp_path)
     assert tables["protocols"]["matched"]["table1"] == ran[1]["protocols"]["matched"]["table1"]
 
