@@ -108,20 +108,19 @@ def train_on_part(
     Raises:
       InputError: `workdir` belongs to another configuration, or what `lab.train` raises.
     """
-    _claim(config, workdir)
+    claim(config, workdir / "lab.json")
     folder = workdir / "model"
     if not (folder / "manifest.json").exists():
         _train(config, source, workdir, folder)
     return audited.load(str(folder)), ground_truth(folder, source)
 
 
-def _claim(config: ConfigDict, workdir: Path) -> None:
-    """Refuses to resume a training with another configuration."""
-    path = workdir / "lab.json"
+def claim(config: ConfigDict, path: Path) -> None:
+    """Notes down in `path` with what a folder is trained; refuses to go on with something else."""
     content = config.to_json(indent=1, sort_keys=True)
     if path.exists() and path.read_text() != content:
         raise InputError(f"{path}: another training began here; choose another workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
 
 

@@ -67,7 +67,7 @@ class Models:
             raise InputError(f'by is {config.by!r}; it must be "image" or "identity"')
         if config.pairs < 3:
             raise InputError(f"pairs is {config.pairs}; LiRA's variance takes 2 besides a model's")
-        _claim(config, workdir)
+        lab_models.claim(config, workdir / "config.json")
         source = lab_models.open_images(config.source)
         source, self.notes = photos.aligned(source, workdir / "photos", config.workers)
         shares = {"strangers": config.strangers, "study": 1 - config.strangers}
@@ -155,16 +155,6 @@ class Models:
         model = audited.load(str(self._folder(0)))
         outcome = aad.make_extractor(model, ["outcome"], per_device_batch=_BATCH)
         return outcome, baselines.Scalars(model, _BATCH)
-
-
-def _claim(config: ConfigDict, workdir: Path) -> None:
-    """Refuses to go on with another configuration."""
-    path = workdir / "config.json"
-    content = config.to_json(indent=1, sort_keys=True)
-    if path.exists() and path.read_text() != content:
-        raise InputError(f"{path}: other models were trained here; choose another workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
 
 
 def halves(identities: np.ndarray, by: str, pairs: int, seed: int) -> np.ndarray:

@@ -196,7 +196,7 @@ def test_what_is_finished_is_not_trained_again(config, trainings, tmp_path):
     assert audited.load(str(tmp_path / "03")).input_size == 16
 
     config.by = "identity"
-    with pytest.raises(InputError, match="other models were trained here"):
+    with pytest.raises(InputError, match="another training began here"):
         lab_references.Models(config, tmp_path)
     for key, value in (("pairs", 2), ("by", "face")):
         config[key] = value
