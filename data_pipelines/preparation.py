@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from data_pipelines import detection, images
-from data_pipelines.alignment import SIZE, align
+from data_pipelines.alignment import SIZE, UNPLACED, Placement, align, placement
 from data_pipelines.errors import InputError
 
 _ALIGN = ("auto", "always", "never")
@@ -58,6 +58,15 @@ class Preparation:
         landmarks: np.ndarray | None = None,
         box: np.ndarray | None = None,
     ) -> np.ndarray:
+        """The face of `placed`, (112, 112, 3) uint8 RGB, which takes and raises the same."""
+        return self.placed(image, landmarks, box)[0]
+
+    def placed(
+        self,
+        image: np.ndarray,
+        landmarks: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, Placement]:
         """Cuts the face out of a photo.
 
         Args:
@@ -67,15 +76,15 @@ class Preparation:
             database gives it; else the face that the photo is about.
 
         Returns:
-          (112, 112, 3) uint8 RGB.
+          (112, 112, 3) uint8 RGB, and how it lay in the photo, `UNPLACED` where it was not warped.
 
         Raises:
           InputError: no face, or landmarks from which no transform follows.
         """
-        face = self._cut(image, landmarks, box)
-        if self.quality is None:
-            return face
-        return images.decode(images.encode_jpeg(face, self.quality))
+        face, place = self._cut(image, landmarks, box)
+        if self.quality is not None:
+            face = images.decode(images.encode_jpeg(face, self.quality))
+        return face, place
 
     def keeps(self, shape: tuple[int, ...]) -> bool:
         """Whether an image of that shape passes through as it is, down to its encoded bytes."""
@@ -93,10 +102,12 @@ class Preparation:
             "antialias": self.antialias,
         }
 
-    def _cut(self, image, landmarks, box) -> np.ndarray:
+    def _cut(self, image, landmarks, box) -> tuple[np.ndarray, Placement]:
         fits = image.shape[:2] == (SIZE, SIZE)
         if self.align == "never" or (self.align == "auto" and fits):
-            return image if fits else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            if not fits:
+                image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            return image, UNPLACED
         if landmarks is None or self.align == "always":
             landmarks = detection.find_landmarks(self._detect, image, box)
-        return align(image, landmarks, antialias=self.antialias)
+        return align(image, landmarks, antialias=self.antialias), placement(landmarks)

@@ -5,17 +5,19 @@ A source has `len(source)`, `source[i]`, and two columns that need no decoding: 
 {"image": (112, 112, 3) uint8 RGB, "identity": int, "key": str, "database": str}.
 """
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipelines import databases
+from data_pipelines import databases, images
+from data_pipelines.alignment import UNPLACED, Placement
 from data_pipelines.bin_pack import BinPack
 from data_pipelines.databases.image_folder import ImageFolder
-from data_pipelines.encoded import digest
+from data_pipelines.encoded import EncodedSource, digest
 from data_pipelines.errors import InputError
 from data_pipelines.recordio import RecordIOSource
 
@@ -39,6 +41,16 @@ def identities_of(source: Any, rows: np.ndarray) -> np.ndarray:
     if hasattr(source, "identities_of"):
         return source.identities_of(rows)
     return np.asarray(source.identities)[rows]
+
+
+def placements(source: Any, rows: np.ndarray) -> np.ndarray:
+    """How faces of a source lay in their photos: (m, 2) float32, the fields of `Placement`.
+
+    They are known where a cache keeps them, and NaN elsewhere.
+    """
+    if hasattr(source, "placements"):
+        return source.placements(rows)
+    return np.full((len(rows), 2), UNPLACED, np.float32)
 
 
 class Subset:
@@ -73,6 +85,9 @@ class Subset:
 
     def origins(self, rows: np.ndarray) -> list[Origin]:
         return origins(self.source, self.rows[rows])
+
+    def placements(self, rows: np.ndarray) -> np.ndarray:
+        return placements(self.source, self.rows[rows])
 
 
 class Concatenated:
@@ -117,14 +132,71 @@ class Concatenated:
         return digest([source.fingerprint() for source in self.sources])
 
     def origins(self, rows: np.ndarray) -> list[Origin]:
+        found = []
+        for source, own, places in self._pieces(rows):
+            inside = origins(source, own)
+            found += [(base, rows, places[where]) for base, rows, where in inside]
+        return found
+
+    def placements(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), 2), np.float32)
+        for source, own, places in self._pieces(rows):
+            found[places] = placements(source, own)
+        return found
+
+    def _pieces(self, rows: np.ndarray) -> Iterator[Origin]:
+        """As `origins`, but each source is one of `self.sources`."""
         parts = np.searchsorted(self._ends, rows, side="right")
         begins = self._ends - [len(source) for source in self.sources]
-        found = []
         for part in np.unique(parts):
             places = np.flatnonzero(parts == part)
-            inside = origins(self.sources[part], rows[places] - begins[part])
-            found += [(base, own, places[where]) for base, own, where in inside]
-        return found
+            yield self.sources[part], rows[places] - begins[part], places
+
+
+class Placed:
+    """The faces of another source, which notes in a file how each lay in its photo as it is read.
+
+    Batches hold images and no more. A file reaches this process out of threads and out of worker
+    processes alike, and before the batch does.
+    """
+
+    def __init__(self, source: Any, path: Path):
+        """Takes a .npy file, (n, 2) float32 as `placements` has it; makes one where it is not."""
+        self.source, self._path = source, path
+        if not path.exists():
+            shape = len(source), len(UNPLACED)
+            notes = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            notes[:] = UNPLACED
+
+    @functools.cached_property
+    def _notes(self) -> np.ndarray:
+        return np.load(self._path, mmap_mode="r+")
+
+    def __getstate__(self) -> dict:  # a worker process maps the file itself
+        return {key: value for key, value in vars(self).items() if key != "_notes"}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        image, self._notes[index] = _placed(self.source, index)
+        return {"image": image}
+
+    def placements(self, rows: np.ndarray) -> np.ndarray:
+        return np.array(self._notes[rows])
+
+
+def _placed(source: Any, index: int) -> tuple[np.ndarray, Placement]:
+    """The face `source[index]`, and how it lay in its photo, if it was cut out of one."""
+    ((base, rows, _),) = origins(source, np.array([index]))
+    if not isinstance(base, EncodedSource):
+        return source[index]["image"], UNPLACED
+    row = int(rows[0])
+    try:
+        photo = images.decode(base.encoded(row))
+        return base.preparation.placed(photo, base.landmarks(row), base.box(row))
+    except InputError as error:
+        raise InputError(f"{base.name(row)}: {error}") from None
 
 
 def open_source(spec: str | Path, **preparation: Any) -> Any:

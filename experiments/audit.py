@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import audit_set, manifest
 from data_pipelines.sources import Subset
-from experiments import audit_sets, examining, versions
+from experiments import audit_sets, examining, supporting, versions
 from experiments.reading import EVERYWHERE, Reader, View
 from mint_jax import aad, audited, auditors, report
 from mint_jax.baselines import pixels
@@ -21,6 +21,7 @@ from mint_jax.errors import InputError
 from mint_jax.evidence.examination import Examination
 from mint_jax.evidence.protocol import CONV_LAYERS, OUTCOME, Outcome, Plan, Population, Protocol
 
+_GATED = tuple(part for part in EVERYWHERE if part != "validation")  # read by the other network
 _PEOPLE = 1 << 32  # identities of one population stay below; the next one's begin here
 
 
@@ -52,9 +53,12 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             )
             found = Examination(question)
             notes = examining.lint_audit(others, found, parts, subject, config)
-            outcome.tables["evidence"] = found.block | {"lint": notes}
+            gate = supporting.AuditGate(others, populations, parts, config)
+            chosen = gate.export(found.auditor, examining.calibrated(others, populations))
+            kept = {"lint": notes, "support": gate.shares(config.seed)}
+            outcome.tables["evidence"] = found.block | kept
             outcome.scores |= found.plotted()
-            examining.write_bundle(workdir, name, others, found, parts, described, config)
+            examining.write_bundle(workdir, name, others, found, chosen, parts, described, config)
             for kind, auditor in outcome.auditors.items():
                 auditors.save(auditor, workdir / "auditors" / name / kind)
             finished.add(name, outcome)
@@ -139,7 +143,8 @@ def read(
             first = {"random_network": View(drawn, maps=config.cnn_seeds > 0)}
             views |= {f"random_network_{i}": View(drawn)} if i else first
     if config.other_network:
-        views["other_network"] = View(_other_network(subject.model, config))
+        network = _other_network(subject.model, config)
+        views[supporting.NETWORK] = View(network, parts=_GATED)
     if config.robustness:
         views |= examining.views(subject.model)
     reader = Reader(

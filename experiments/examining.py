@@ -15,7 +15,7 @@ from data_pipelines.sources import identities_of, origins
 from experiments.audit_sets import AuditSet
 from experiments.reading import View
 from mint_jax import audited, auditors, baselines
-from mint_jax.evidence import bundle, lint, support
+from mint_jax.evidence import bundle, lint
 from mint_jax.evidence.examination import TARGET, Examination, Question, Scores
 from mint_jax.evidence.protocol import OUTCOME, Outcome, Part, Plan, Population
 from mint_jax.report import bundle as bundle_page
@@ -74,10 +74,23 @@ def question(
         attributes=named_attributes(parts[others]["test"].keys),
         further={
             name: populations[side]["calibration"]
-            for name, side in (("held_out", "non_members"), ("externals", "externals"))
-            if side != others and side in populations
+            for name, side in calibrated(others, populations).items()
+            if name in ("held_out", "externals")
         },
     )
+
+
+def calibrated(others: str, populations: Mapping[str, Population]) -> dict[str, str]:
+    """{name among the calibration scores of a protocol: population}."""
+    sides = {
+        "members": "members",
+        "non_members": others,
+        "unused": "unused",
+        "held_out": "non_members",
+        "externals": "externals",
+    }
+    again = {"non_members": "held_out", "externals": "externals"}[others]
+    return {k: side for k, side in sides.items() if side in populations and k != again}
 
 
 def _databases(population: Population, subject: AuditSet) -> list[str]:
@@ -121,23 +134,25 @@ def write_bundle(
     name: str,
     others: str,
     found: Examination,
+    chosen: auditors.TrainedAuditor,
     parts: Mapping[str, Mapping[str, Any]],
     described: Mapping[str, Any],
     config: ConfigDict,
 ) -> None:
-    """Writes the evidence bundle of a protocol and the auditor that decides, with its gate.
+    """Writes the evidence bundle of a protocol and the auditor that decides.
 
     Args:
       workdir: of the audit, which holds its manifest already.
       name: of the protocol.
       others: name of the population of its non-members.
       found: the evidence.
+      chosen: the auditor that decides, with its gate.
       parts: {population: {part: source}} of the audit.
       described: {"audited", "date", "device", "versions"} of `tables.json`.
       config: of the audit.
     """
     folder, auditor = workdir / "evidence" / name, workdir / "auditors" / name / "chosen"
-    auditors.save(gated(found.auditor, found.question), auditor)
+    auditors.save(chosen, auditor)
     manifest = workdir / "manifest.json"
     origin = bundle.about(
         folder,
@@ -161,29 +176,6 @@ def write_bundle(
     salt = bundle.salt_of(manifest)
     document = bundle.audit(found.block, observed, calls, origin, matched=matched, salt=salt)
     bundle_page.write(folder, document)
-
-
-def gated(auditor: auditors.TrainedAuditor, ask: Question) -> auditors.TrainedAuditor:
-    """The auditor with the in-support gate of its verdicts, fixed on the threshold part.
-
-    Of its calibration photos those are left that the gate keeps, as it will keep queries. It looks
-    at pixels alone: a density would take the other network's reading of the calibration photos,
-    which nothing else needs, and its embeddings of the bank in every export. Where the audit has no
-    statistics of pixels there is no gate: `meta["support"]` is None.
-    """
-    parts = {"members": ask.members, "non_members": ask.others, "unused": ask.unused or {}}
-    parts = {name: part["calibration"] for name, part in parts.items() if part} | ask.further
-    found = {**auditor.calibration, "people_members": parts["members"].identities}
-    reference, gate = ask.others["threshold"].pixels, None
-    if reference.size:
-        gate = support.Gate.fit(support.from_features(reference))
-        for name, part in parts.items():
-            kept, _ = gate.inside(support.from_features(part.pixels))
-            own = {name, f"person_{name}", f"image_{name}", f"people_{name}"} & found.keys()
-            found |= {key: found[key][kept] for key in own}
-        found = {key: values for key, values in found.items() if len(values)}
-    meta = {**auditor.meta, "support": gate and gate.to_json()}
-    return dataclasses.replace(auditor, calibration=found, meta=meta)
 
 
 def lint_audit(

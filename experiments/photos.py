@@ -10,16 +10,20 @@ from tqdm import tqdm
 
 from data_pipelines import loader
 from data_pipelines.alignment import SIZE
-from data_pipelines.sources import Origin, Subset, origins
+from data_pipelines.sources import Origin, Placed, Subset, origins
 
 _BATCH = 64
 
 
 class Cached:
-    """The faces of another source, out of a .npy file, (n, 112, 112, 3) uint8."""
+    """The faces of another source, out of two .npy files.
 
-    def __init__(self, source: Any, path: Path):
-        self.source, self.path = source, path
+    One holds the faces, (n, 112, 112, 3) uint8, the other (n, 2) float32 how they lay in their
+    photos.
+    """
+
+    def __init__(self, source: Any, path: Path, places: Path):
+        self.source, self.path, self._places = source, path, places
         self.identities, self.keys = np.asarray(source.identities), tuple(source.keys)
 
     @functools.cached_property
@@ -50,6 +54,9 @@ class Cached:
     def origins(self, rows: np.ndarray) -> list[Origin]:
         return origins(self.source, rows)
 
+    def placements(self, rows: np.ndarray) -> np.ndarray:
+        return np.array(np.load(self._places, mmap_mode="r")[rows])
+
 
 def aligned(source: Any, folder: Path, workers: int) -> tuple[Any, list[str]]:
     """The photos of a source, aligned, out of a cache; a run that was stopped goes on.
@@ -65,7 +72,7 @@ def aligned(source: Any, folder: Path, workers: int) -> tuple[Any, list[str]]:
     name = source.fingerprint()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     unreadable = _fill(source, folder / name, workers)
-    cached = Cached(source, folder / f"{name}.npy")
+    cached = Cached(source, *_files(folder / name)[:2])
     if not unreadable:
         return cached, []
     good = np.setdiff1d(np.arange(len(source)), list(unreadable))
@@ -76,24 +83,28 @@ def aligned(source: Any, folder: Path, workers: int) -> tuple[Any, list[str]]:
 
 
 def _fill(source: Any, path: Path, workers: int) -> dict[int, str]:
-    """Aligns every photo into a .npy file; returns {row: reason} of those that cannot be read.
+    """Aligns every photo into .npy files; returns {row: reason} of those that cannot be read.
 
-    A file of lines beside it says how far it is: [rows done, {row: reason}].
+    A file of lines beside them says how far they are: [rows done, {row: reason}]. A cache of faces
+    alone, which does not say how they lay in their photos, is made anew.
     """
-    images, record = path.with_suffix(".npy"), path.with_suffix(".jsonl")
-    lines = record.read_text().splitlines(keepends=True) if record.exists() else []
+    images, places, record = _files(path)
+    known = record.exists() and places.exists()
+    lines = record.read_text().splitlines(keepends=True) if known else []
     lines = [json.loads(line) for line in lines if line.endswith("\n")]
     unreadable = {int(row): why for _, bad in lines for row, why in bad.items()}
     done = lines[-1][0] if lines else 0
     if done == len(source):
         return unreadable
     if not done:
+        record.unlink(missing_ok=True)
         np.lib.format.open_memmap(
             images, mode="w+", dtype=np.uint8, shape=(len(source), SIZE, SIZE, 3)
         )
     array = np.load(images, mmap_mode="r+")
     todo = np.arange(done, len(source))
-    batches = loader.batches(Subset(source, todo), _BATCH, workers=workers, keep_bad=True)
+    faces = Subset(Placed(source, places), todo)
+    batches = loader.batches(faces, _BATCH, workers=workers, keep_bad=True)
     with (
         record.open("w") as file,
         tqdm(total=len(source), initial=done, desc="aligning", unit="image") as bar,
@@ -110,3 +121,8 @@ def _fill(source: Any, path: Path, workers: int) -> dict[int, str]:
             unreadable |= bad
             bar.update(int(mask.sum()) + len(bad))
     return unreadable
+
+
+def _files(path: Path) -> tuple[Path, Path, Path]:
+    """Of faces, of how they lay in their photos, and of how far both are."""
+    return path.with_suffix(".npy"), path.with_suffix(".places.npy"), path.with_suffix(".jsonl")

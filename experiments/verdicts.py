@@ -8,6 +8,7 @@ calibrated on, nothing is said at all (`mint_jax.evidence.support`).
 import dataclasses
 import json
 import secrets
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,17 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from data_pipelines import duplicates, loader
-from experiments import versions
+from data_pipelines.sources import Placed
+from experiments import supporting, versions
 from mint_jax.aad import Extractor
 from mint_jax.audited import AuditedModel
 from mint_jax.auditors import TrainedAuditor
 from mint_jax.errors import InputError
-from mint_jax.evidence import bundle, conformal, likelihood, operating, persons, support
+from mint_jax.evidence import bundle, conformal, likelihood, operating, persons
 from mint_jax.evidence.conformal import H0_IMAGE, H0_PERSON, Test
 from mint_jax.report import bundle as bundle_page
 
 _BUNDLES = 100  # images that get one: each holds all calibration scores
-_NO_GATE = "The audit did not fix which photos its verdicts hold for: it read no pixels."
+_NO_GATE = "The audit did not fix which photos its verdicts hold for: nothing of them was measured."
 
 
 class Judge:
@@ -48,7 +50,7 @@ class Judge:
         """Draws one calibration photo of each person.
 
         Raises:
-          InputError: an auditor that no audit stands behind.
+          InputError: an auditor that no audit stands behind, or that `supporting.Gauge` refuses.
         """
         if not {"evidence", "support"} <= auditor.meta.keys():
             raise InputError(
@@ -56,9 +58,9 @@ class Judge:
                 "is its auditors/PROTOCOL/chosen"
             )
         self.folder, self.auditor, self.alpha = folder, auditor, alpha
-        evidence, gate = auditor.meta["evidence"], auditor.meta["support"]
+        evidence = auditor.meta["evidence"]
         self.withheld = None if evidence["gate"]["passed"] else evidence["headline"]
-        self._gate = gate and support.Gate.from_json(gate)
+        self._gauge = supporting.Gauge.load(folder, auditor)
         self.photos = self._calibration("person_")
         self.people = {name: _one_each(*found) for name, found in self.photos.items()}
         self.images = {k: _one_each(*found) for k, found in self._calibration("image_").items()}
@@ -66,11 +68,16 @@ class Judge:
         pair = [sides[name] for name in ("members", "non_members") if name in sides]
         self.ratio = likelihood.fit(*(_one_each(*p) for p in pair)) if len(pair) == 2 else None
 
-    def outside(self, images: np.ndarray) -> list[str | None]:
-        """Why images, uint8 (n, 112, 112, 3), are outside of support; None for those inside."""
-        if self._gate is None:
+    def outside(self, images: np.ndarray, places: np.ndarray) -> list[str | None]:
+        """Why photos are outside of support; None for those inside.
+
+        Args:
+          images: uint8 (n, 112, 112, 3) RGB faces.
+          places: (n, 2) how they lay in their photos, as `data_pipelines.sources.placements` says.
+        """
+        if self._gauge is None:
             return [_NO_GATE] * len(images)
-        return self._gate.inside(support.from_pixels(images))[1]
+        return self._gauge.inside(images, places)[1]
 
     def ranked(self, hypothesis: str, p: float, population: str, n: int) -> Test:
         """A test by a rank among `n` cases of a population."""
@@ -149,15 +156,18 @@ def read(judge: Judge, extractor: Extractor, source: Any, workers: int = 0) -> S
     n = len(source)
     scores, prints = np.full(n, np.nan), np.zeros((n, 4), np.uint64)
     errors, outside = {}, {}
-    batches = loader.batches(source, extractor.chunk, workers=workers, keep_bad=True)
-    for batch in tqdm(batches, "reading", len(batches), unit="batch"):
-        errors |= {int(row): why for row, why in zip(batch["index"], batch["error"]) if why}
-        good = batch["_mask"]
-        rows, images = batch["index"][good], batch["image"][good]
-        if len(rows):
-            scores[rows] = judge.auditor.score(extractor(batch["image"]))[good]
-            prints[rows] = duplicates.fingerprints(images)
-            outside |= {int(row): why for row, why in zip(rows, judge.outside(images)) if why}
+    with tempfile.TemporaryDirectory() as folder:
+        placed = Placed(source, Path(folder) / "places.npy")
+        batches = loader.batches(placed, extractor.chunk, workers=workers, keep_bad=True)
+        for batch in tqdm(batches, "reading", len(batches), unit="batch"):
+            errors |= {int(row): why for row, why in zip(batch["index"], batch["error"]) if why}
+            good = batch["_mask"]
+            rows, images = batch["index"][good], batch["image"][good]
+            if len(rows):
+                scores[rows] = judge.auditor.score(extractor(batch["image"]))[good]
+                prints[rows] = duplicates.fingerprints(images)
+                reasons = judge.outside(images, placed.placements(rows))
+                outside |= {int(row): why for row, why in zip(rows, reasons) if why}
     hashes = [source.sha256(row) for row in range(n)]
     return Seen(source.keys, hashes, source.identities, scores, prints, errors, outside)
 

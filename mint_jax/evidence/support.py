@@ -22,12 +22,13 @@ import numpy as np
 from mint_jax.baselines import pixel_features
 
 FEATURES = {
-    "residual": "distance of the landmarks from the template, in pixels",
+    "residual": "root mean square distance of the landmarks from the template, in pixels",
     "eyes": "distance between the eyes before the alignment, in pixels",
     "sharpness": "sharpness of the aligned face, log mean square of its Laplacian",
     "compression": "log ratio of the steps at the borders of JPEG blocks to those elsewhere",
     "density": "likeness to known faces, by a network that is not audited",
 }
+NEIGHBOURS = 10  # the one whose likeness is the density
 _ROWS = 256  # whose cosines are held at once
 
 
@@ -125,14 +126,14 @@ def from_features(features: np.ndarray) -> dict[str, np.ndarray]:
     return {"sharpness": sharpness, "compression": np.mean(edges, axis=0)}
 
 
-def density(embeddings: np.ndarray, bank: np.ndarray, neighbours: int = 10) -> np.ndarray:
+def density(embeddings: np.ndarray, bank: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
     """The feature `density`: cosine (n,) of each embedding to its k-th nearest in a bank.
 
     Args:
       embeddings: (n, D) by a network that is not the audited one: an image that the audited one
         was trained on must not be in or out of support for that.
-      bank: (m, D) of other people than those of the reference set, the calibration sets and the
-        queries, all of whom are then compared to strangers alike.
+      bank: (m, D), float16 or more, of other people than those of the reference set, the
+        calibration sets and the queries, all of whom are then compared to strangers alike.
       neighbours: k.
 
     Raises:
@@ -165,4 +166,5 @@ def _outside(name: str, value: float, low: float, high: float | None) -> str | N
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
+    x = x.astype(np.promote_types(x.dtype, np.float32))
     return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.alignment import TEMPLATE, align, similarity
+from data_pipelines.alignment import TEMPLATE, align, placement, similarity
 from data_pipelines.errors import InputError
 
 
@@ -38,6 +38,26 @@ def test_noisy_correspondences_are_least_squares():
         rows = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
         a, b, c, d = np.linalg.lstsq(rows, TEMPLATE.T.ravel(), rcond=None)[0]
         np.testing.assert_allclose(similarity(points, TEMPLATE), [[a, -b, c], [b, a, d]])
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 7.5])
+def test_a_perfect_face_lies_on_the_template_whatever_its_size(scale):
+    found = placement(_apply(_transform(scale, 25, (12.5, -40)), TEMPLATE))
+    assert found.residual == pytest.approx(0, abs=1e-9)
+    assert found.eyes == pytest.approx(scale * np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+
+
+def test_residual_is_that_of_least_squares():
+    rng = np.random.default_rng(1)
+    for noise in (0.5, 3, 20):
+        points = 2 * TEMPLATE + rng.normal(0, noise, (5, 2))
+        x, y = points.T
+        one, zero = np.ones(5), np.zeros(5)
+        rows = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
+        (squares,) = np.linalg.lstsq(rows, TEMPLATE.T.ravel(), rcond=None)[1]
+        found = placement(points)
+        assert found.residual == pytest.approx(np.sqrt(squares / 5))
+        assert found.eyes == pytest.approx(np.linalg.norm(points[0] - points[1]))
 
 
 def _umeyama(source, target):
@@ -97,6 +117,8 @@ def test_mirrored_points_are_not_mirrored_back():
 def test_useless_landmarks_are_an_error(points):
     with pytest.raises(InputError, match="landmarks"):
         similarity(points, TEMPLATE)
+    with pytest.raises(InputError, match="landmarks"):
+        placement(points)
 
 
 @pytest.mark.parametrize("size", [56, 112, 224])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import images
-from data_pipelines.alignment import TEMPLATE, align
+from data_pipelines.alignment import TEMPLATE, UNPLACED, align, placement
 from data_pipelines.errors import InputError
 from data_pipelines.faces import Faces
 from data_pipelines.preparation import Preparation
@@ -59,6 +59,21 @@ def test_never_only_resizes():
     expected = cv2.resize(PHOTO, (112, 112), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(prepare(PHOTO, KNOWN), expected)
     np.testing.assert_array_equal(prepare(ALIGNED, KNOWN), ALIGNED)
+
+
+def test_a_face_comes_with_how_it_lay_in_its_photo():
+    profile = KNOWN + np.float64([[0, 0], [-9, 4], [6, 0], [0, 0], [-9, 0]])
+    for quality in (None, 90):
+        auto = Preparation(detector=finds, quality=quality)
+        for landmarks in (KNOWN, profile):
+            face, place = auto.placed(PHOTO, landmarks)
+            assert place == placement(landmarks)
+            np.testing.assert_array_equal(face, auto(PHOTO, landmarks))
+        assert auto.placed(PHOTO)[1] == placement(np.float32(FOUND))
+        assert auto.placed(ALIGNED)[1] is UNPLACED
+    always = Preparation(align="always", detector=finds)
+    assert always.placed(ALIGNED, KNOWN)[1] == placement(np.float32(FOUND))
+    assert Preparation(align="never").placed(PHOTO, KNOWN)[1] is UNPLACED
 
 
 def test_the_face_in_the_box_is_meant():

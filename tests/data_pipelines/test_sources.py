@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.alignment import TEMPLATE, align
+from data_pipelines import loader
+from data_pipelines.alignment import TEMPLATE, align, placement
 from data_pipelines.databases.image_folder import ImageFolder
+from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from data_pipelines.detection import Faces
 from data_pipelines.errors import InputError
-from data_pipelines.sources import Concatenated, Subset, open_source
+from data_pipelines.sources import Concatenated, Placed, Subset, open_source, placements
 
 LANDMARKS = TEMPLATE * 1.5 + 20
 
@@ -134,3 +136,40 @@ def test_subset_and_concatenation(folder, tmp_path_factory):
     assert both[-1]["key"] == "q.png"
     with pytest.raises(IndexError):
         both[6]
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Two photos, of which the second is black, an aligned one, and a face that was rendered."""
+    _write(tmp_path / "0.png", (200, 220))
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((50, 50, 3), np.uint8))
+    _write(tmp_path / "2.png", (112, 112))
+    return Concatenated([ImageFolder(tmp_path, detector=one_face), SyntheticFaces("studio", 0, 1)])
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_how_faces_lay_is_noted_as_batches_are_read(mixed, tmp_path, workers):
+    rows = np.array([3, 1, 0, 2])
+    placed = Placed(Subset(mixed, rows), tmp_path / "places.npy")
+    everything = np.arange(4)
+    assert np.isnan(placed.placements(everything)).all()
+    (batch,) = loader.batches(placed, 4, workers=workers, keep_bad=True)
+    assert batch["_mask"].tolist() == [True, False, True, True]
+    assert batch["error"][1].endswith("1.png: no face was found")
+    for row in (0, 2, 3):
+        np.testing.assert_array_equal(batch["image"][row], mixed[int(rows[row])]["image"])
+    found = placed.placements(everything)
+    np.testing.assert_array_equal(found[2], np.float32(placement(np.float32(LANDMARKS))))
+    assert np.isnan(found[[0, 1, 3]]).all()
+    again = Placed(Subset(mixed, rows), tmp_path / "places.npy")
+    np.testing.assert_array_equal(again.placements(everything), found)
+
+
+def test_placements_go_through_subsets_and_concatenations(mixed, tmp_path):
+    placed = Placed(mixed, tmp_path / "places.npy")
+    placed[0], placed[2]
+    placed.identities = mixed.identities
+    both = Concatenated([Subset(mixed, [0, 2]), Subset(placed, [2, 0])])
+    expected = [np.full(2, np.nan)] * 3 + [np.float32(placement(np.float32(LANDMARKS)))]
+    np.testing.assert_array_equal(placements(both, np.arange(4)), expected)
+    np.testing.assert_array_equal(placements(Subset(both, [3, 0]), np.array([1, 0])), expected[2:])

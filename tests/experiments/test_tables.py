@@ -80,6 +80,8 @@ def test_every_protocol_comes_with_its_evidence(ran):
         assert baselines["nearest_centre"] > 0.99  # the head names its people
         assert len(evidence["robustness"]) == 5
         assert evidence["h0_image"]["n_calibration"] == 5
+        assert len(evidence["support"]) == 5 + 4  # populations and databases, and changes
+        assert all(0 <= row["share"] <= 1 and row["n"] >= 15 for row in evidence["support"])
     left_out = tables["protocols"]["cross_database"]["evidence"]["left_out"]
     assert {row["database"] for row in left_out} == {"webcam", "archive"}
     reasons = tables["protocols"]["cross_database"]["evidence"]["gate"]["reasons"]
@@ -113,6 +115,15 @@ def test_exported_auditors_load_and_are_bound_to_the_model(ran):
     other = audited.load("iresnet18:random=1,width=0.25,embedding_size=32,input_size=28")
     with pytest.raises(InputError, match="audited"):
         auditors.load(ran[0] / "auditors" / "matched" / "vanilla_conv1", audited=other)
+
+
+def test_the_auditor_that_decides_holds_its_gate(ran):
+    for name in ("matched", "cross_database"):
+        chosen = auditors.load(ran[0] / "auditors" / name / "chosen")
+        gate, bank = chosen.meta["support"], chosen.calibration["support_bank"]
+        assert set(gate["ranges"]) == {"sharpness", "compression", "density"}
+        assert gate["network"]["sha256"] == audited.load("embedded_other").sha256
+        assert len(bank) == 2 * 200 and bank.dtype == np.float16
 
 
 def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):

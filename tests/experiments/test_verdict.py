@@ -12,12 +12,10 @@ import pytest
 from scipy.special import expit, logit
 
 from data_pipelines.sources import ImageFolder
-from experiments import examining, verdicts
+from experiments import verdicts
 from mint_jax import aad, audited, auditors
-from mint_jax.baselines import pixel_features
 from mint_jax.errors import InputError
-from mint_jax.evidence import bundle, examination, support
-from mint_jax.evidence.protocol import Part, Plan
+from mint_jax.evidence import bundle, support
 
 MODEL = "iresnet18:random=0,width=0.125,embedding_size=16,input_size=32"
 HEADLINE = "Membership cannot be determined."
@@ -269,58 +267,6 @@ def test_an_audit_that_fixed_no_gate(auditor, folder, extractor, photos):
     assert len(verdicts.read(judge, extractor, ImageFolder(photos)).outside) == 10
     with pytest.raises(InputError, match="chosen: no audit stands behind this auditor"):
         verdicts.Judge(folder, dataclasses.replace(auditor, meta={}), 0.05)
-
-
-def _part(images, first):
-    return Part(first + np.arange(len(images)), {}, pixel_features(images))
-
-
-def test_the_gate_of_an_audit_keeps_calibration_photos_as_it_keeps_queries(fitted, model):
-    rng, images = np.random.default_rng(4), {}
-    for name, n in (("threshold", 500), ("members", 30), ("non_members", 40), ("unused", 20)):
-        contrast = rng.uniform(1, 100, (n, 1, 1, 1))
-        noise = rng.standard_normal((n, 32, 32, 3)) * contrast
-        images[name] = np.clip(128 + noise, 0, 255).astype(np.uint8)
-    images["members"][:3] = 128
-    images["externals"] = np.full((5, 32, 32, 3), 128, np.uint8)
-    parts = {name: _part(x, 100 * i) for i, (name, x) in enumerate(images.items())}
-    ask = examination.Question(
-        {"calibration": parts["members"]},
-        {"calibration": parts["non_members"], "threshold": parts["threshold"]},
-        Plan(("conv1",), model.sha256, (10,)),
-        {},
-        matched=True,
-        unused={"calibration": parts["unused"]},
-        further={"externals": parts["externals"]},
-    )
-    kinds = {"person_non_members": "non_members", "person_externals": "externals"}
-    kinds |= {"image_unused": "unused", "members": "members", "non_members": "non_members"}
-    calibration = {key: rng.random(len(images[name])) for key, name in kinds.items()}
-    calibration |= {
-        f"people_{name}": parts[name].identities for name in ("non_members", "externals", "unused")
-    }
-    found = examining.gated(dataclasses.replace(fitted, calibration=calibration), ask)
-    gate = support.Gate.fit(support.from_pixels(images["threshold"]))
-    assert support.Gate.from_json(found.meta["support"]) == gate
-    kept = {name: gate.inside(support.from_pixels(x))[0] for name, x in images.items()}
-    assert not kept["members"][:3].any() and kept["members"].sum() > 20
-    for key, name in kinds.items():
-        if name != "externals":
-            assert found.calibration[key].tolist() == calibration[key][kept[name]].tolist()
-    for name in ("members", "non_members", "unused"):
-        people = parts[name].identities[kept[name]]
-        assert found.calibration[f"people_{name}"].tolist() == people.tolist()
-    assert not any("externals" in key for key in found.calibration)
-
-
-def test_an_audit_without_pixels_has_no_gate(fitted, model):
-    part = Part(np.arange(3), {}, np.zeros((3, 0), np.float32))
-    sides = {"calibration": part, "threshold": part}
-    plan = Plan(("conv1",), model.sha256, (10,))
-    ask = examination.Question(sides, sides, plan, {}, matched=True)
-    calibration = {"members": np.ones(3), "non_members": np.zeros(3)}
-    found = examining.gated(dataclasses.replace(fitted, calibration=calibration), ask)
-    assert found.meta["support"] is None and found.calibration["members"].tolist() == [1, 1, 1]
 
 
 def _command(**flags):
