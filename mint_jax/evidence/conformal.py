@@ -55,7 +55,7 @@ def conditional_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndar
     order statistic. All n of them stay below b_1, ..., b_n at once with probability 95%
     (generalised Simes inequality with k = n / 2, section 3.3 of Bates et al.), so b_r takes the
     place of the r-th p-value. Of 1,000 calibration images the least is .006 instead of .001; levels
-    of 5% and 1% take 118 and 598 images instead of 19 and 99.
+    of 5% and 1% take 118 and 598 images instead of 19 and 99 (`conditional_needed`).
     """
     return _simes(len(calibration))[_rank(np.sort(calibration), scores) - 1]
 
@@ -68,6 +68,14 @@ def resolution(n: int) -> float:
 def needed(alpha: float) -> int:
     """How many calibration images a level takes, on average over calibration sets."""
     return math.ceil(1 / alpha - 1e-9) - 1
+
+
+def conditional_needed(alpha: float) -> int:
+    """How many calibration images a level below 95% takes, given the calibration set.
+
+    The least of `conditional_p_values` is 1 - .05 ** (1 / k), k = n / 2 rounded down.
+    """
+    return 2 * math.ceil(math.log1p(-_CONFIDENCE) / math.log1p(-alpha) - 1e-9)
 
 
 @dataclass(frozen=True)

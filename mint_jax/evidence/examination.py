@@ -6,18 +6,17 @@ labels at random. Source of the blind ones: Das et al., arXiv 2406.16201.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mint_jax.baselines import BASELINES
-from mint_jax.evidence import conformal, fairness, likelihood, metrics, operating, persons
+from mint_jax.evidence import fairness, metrics, operating
+from mint_jax.evidence.claims import TARGET, Claims, Control, Scored
 from mint_jax.evidence.protocol import Part, Plan, Population, Protocol, Readings, Score
 
-TARGET = 0.01  # the false-alarm rate of the headline
-LEVELS = (0.05, 0.01)  # of tests of people and of images
 _MAPS = "cnn"  # auditors that read whole maps: their hundreds of controls would take hours
 
 
@@ -47,16 +46,12 @@ class Scores:
         return cls(*(np.concatenate([getattr(s, name) for s in several]) for name in names))
 
     def called(self, fpr: float) -> tuple[np.ndarray, np.ndarray] | None:
-        """Shares of the auditors that call each member (a,) and each other (b,) a member."""
+        """Which members (S, a) and which others (S, b) each auditor calls members."""
         thresholds = [operating.freeze(scores, fpr) for scores in self.threshold]
         if None in thresholds:
             return None
         bars = np.array(thresholds)[:, None]
-        return (self.members > bars).mean(axis=0), (self.others > bars).mean(axis=0)
-
-    def aucs(self) -> np.ndarray:
-        """(S,)"""
-        return np.array([metrics.auc(*pair) for pair in zip(self.members, self.others)])
+        return self.members > bars, self.others > bars
 
 
 @dataclass(frozen=True)
@@ -123,8 +118,13 @@ class Examination:
         self._job, self._size = (kind, layer, 1), max(question.plan.sizes)
         self._sides = question.members, question.others
         auditor, self._score = self._protocol().trained(self._job)
-        self._own = Scores.read(self._score, question.members, question.others)
-        self.scores = {"chosen": self._own}
+        self._observed = self._observe()
+        frozen, own = (self._observed["non_members"][name] for name in ("threshold", "test"))
+        sides = (frozen, self._observed["members"]["test"], own)
+        self._own = Scores(*(part.scores[None] for part in sides))
+        self.scores = {"chosen": self._own, **dict(self._rivals())}
+        seed = question.plan.seed
+        claims = Claims(self._observed, self._controls(), question.matched, seed)
         self.block = {
             "auditor": {
                 "kind": kind,
@@ -133,24 +133,28 @@ class Examination:
                 "validation_auc": dict(question.validation),
             },
             "target_fpr": TARGET,
-            "operating_points": self._operating_points(),
-            "controls": [self._control(*rival) for rival in self._rivals()],
+            "operating_points": claims.operating_points,
+            "controls": [row | self._area(row["name"]) for row in claims.controls],
+            "gate": claims.gate,
+            "headline": claims.headline,
             "baselines": [self._baseline(name) for name in question.baselines],
             "splits": self._splits(),
             "left_out": self._left_out(),
             "robustness": list(self._robustness()),
             **self._fairness(),
-            "likelihood": self._likelihood(),
-            "people": self._people(),
-            "h0_image": self._h0_image(),
+            "likelihood": claims.likelihood,
+            "people": claims.people,
+            "h0_image": claims.h0_image,
         }
-        self.block |= self._verdict()
         self.auditor = dataclasses.replace(
             auditor, calibration=self._calibration(), meta={"evidence": self._summary()}
         )
 
-    def observed(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    def observed(self) -> dict[str, dict[str, Scored]]:
         """{population: {part: (identities, scores)}} of all that the claims follow from."""
+        return self._observed
+
+    def _observe(self) -> dict[str, dict[str, Scored]]:
         members, others = self._sides
         wanted = {
             "members": (members, ("calibration", "test")),
@@ -158,7 +162,9 @@ class Examination:
             "unused": (self.question.unused or {}, ("calibration", "test")),
         }
         return {
-            side: {name: (part[name].identities, self._score(part[name])[0]) for name in names}
+            side: {
+                name: Scored(part[name].identities, self._score(part[name])[0]) for name in names
+            }
             for side, (part, names) in wanted.items()
             if part
         }
@@ -169,16 +175,15 @@ class Examination:
         "members" and "non_members" give likelihood ratios, "person_NAME" tests H0-person and
         "image_NAME" H0-image; "people_NAME" says whose photos the scores of the same NAME are.
         """
-        ask, found = self.question, {}
-        others = {"non_members": ask.others["calibration"], **ask.further}
-        kinds = [("person", name, part) for name, part in others.items()]
-        if ask.unused is not None:
-            kinds.append(("image", "unused", ask.unused["calibration"]))
-        for kind, name, part in kinds:
-            found[f"{kind}_{name}"] = self._score(part)[0]
+        parts = {side: of_side["calibration"] for side, of_side in self._observed.items()}
+        members = parts.pop("members").scores
+        for name, part in self.question.further.items():
+            parts[name] = Scored(part.identities, self._score(part)[0])
+        found = {"members": members, "non_members": parts["non_members"].scores}
+        for name, part in parts.items():
+            found[f"{'image' if name == 'unused' else 'person'}_{name}"] = part.scores
             found[f"people_{name}"] = part.identities
-        members = self._score(ask.members["calibration"])[0]
-        return found | {"members": members, "non_members": found["person_non_members"]}
+        return found
 
     def _summary(self) -> dict:
         """What stays with the exported auditor: verdicts are worth no more than this."""
@@ -204,18 +209,25 @@ class Examination:
 
     def _cell(self, scores: Scores, members=None, others=None) -> dict:
         """CELL of the first auditor of `scores`, on test parts of other populations if given."""
-        sides = [(p or own)["test"] for p, own in zip((members, others), self._sides)]
-        labels, people = _labelled(scores), np.concatenate([p.identities for p in sides])
+        people = _people([given or own for given, own in zip((members, others), self._sides)])
         both = np.concatenate([scores.members[:1], scores.others[:1]], axis=1)
-        return metrics.evaluate(labels, both, people, frozen=scores.threshold[:1])
+        return metrics.evaluate(_labelled(scores), both, people, frozen=scores.threshold[:1])
 
-    def _operating_points(self) -> dict:
-        own, people = self._own, np.concatenate([p["test"].identities for p in self._sides])
-        scores = np.concatenate([own.members[0], own.others[0]])
-        return {
-            str(fpr): operating.measure(_labelled(own), scores, people, own.threshold[0], fpr)
-            for fpr in metrics.FPRS
-        }
+    def _at_target(self, scores: Scores, others: Population | None = None) -> dict:
+        """What the first auditor of `scores` finds at the frozen threshold of the headline.
+
+        Returns:
+          {"auc", "auc_ci95", "n_test"} of CELL and {"tpr", "tpr_ci95", "fpr", "fpr_ci95"} of
+          `operating.measure`, None where there are too few non-members, with its n of both sides.
+        """
+        cell = self._cell(scores, None, others)
+        people = _people([self._sides[0], others or self._sides[1]])
+        both = np.concatenate([scores.members[0], scores.others[0]])
+        asked = _labelled(scores), both, people, scores.threshold[0], TARGET
+        point = operating.measure(*asked) or {}
+        rates = ("tpr", "tpr_ci95", "fpr", "fpr_ci95")
+        found = {key: cell[key] for key in ("auc", "auc_ci95", "n_test")}
+        return found | {key: point.get(key) for key in rates} | _counts(scores)
 
     def _rivals(self) -> Iterator[tuple[str, Scores]]:
         ask, (kind, layer, _) = self.question, self._job
@@ -235,26 +247,18 @@ class Examination:
         read = self.question.members["test"].readings.get(network)
         return read is not None and (layer == "all_conv" or layer in read.maxima)
 
-    def _control(self, name: str, scores: Scores) -> dict:
-        self.scores[name] = scores
-        aucs = scores.aucs()
-        found = {
-            "name": name,
-            "title": _TITLES[name],
-            "replicates": len(aucs),
-            "auc": float(aucs.mean()),
-            "auc_range": [float(aucs.min()), float(aucs.max())] if len(aucs) > 1 else None,
-            "tpr": None,
-            "fpr": None,
-            "advantage": None,
-            "advantage_lower95": None,
-        }
-        calls, own = scores.called(TARGET), self._own.called(TARGET)
-        if calls is None:
-            return found
-        people = self.question.members["test"].identities
-        paired = operating.paired_advantage(own[0], calls[0], people)
-        return found | {"tpr": float(calls[0].mean()), "fpr": float(calls[1].mean())} | paired
+    def _controls(self) -> list[Control]:
+        return [
+            Control(name, _TITLES[name], len(scores.members), scores.called(TARGET))
+            for name, scores in self.scores.items()
+            if name != "chosen"
+        ]
+
+    def _area(self, name: str) -> dict:
+        """AUC of a control, with the interval of `metrics.over_replicates`."""
+        scores = self.scores[name]
+        both = np.concatenate([scores.members, scores.others], axis=1)
+        return metrics.over_replicates(_labelled(scores), both, _people(self._sides))
 
     def _splits(self) -> dict:
         """The same auditor where people are kept apart, and where photos are cut at random."""
@@ -276,7 +280,7 @@ class Examination:
             size = min(self._size, 2 * len(others["train"].identities))
             score = self._protocol(others=others, sizes=(size,)).scorer(self._job)
             scores = Scores.read(score, ask.members, others)
-            found.append({"database": name} | _at_target(self._cell(scores, None, others)))
+            found.append({"database": name} | self._at_target(scores, others))
         return sorted(found, key=lambda row: row["auc"])
 
     def _robustness(self) -> Iterator[dict]:
@@ -284,19 +288,18 @@ class Examination:
         ask = self.question
         for reading, words in ask.changes.items():
             sides = [self._score(_shown(side["test"], reading)) for side in self._sides]
-            cell = self._cell(Scores(self._own.threshold, *sides))
-            yield {"change": words} | _at_target(cell)
+            yield {"change": words} | self._at_target(Scores(self._own.threshold, *sides))
         if self._has("same_preparation", self._job[1]):
             score = self._protocol(network="same_preparation").scorer(self._job)
             words = "every image of both sides compressed alike, the auditor trained anew"
-            yield {"change": words} | _at_target(self._cell(Scores.read(score, *self._sides)))
+            yield {"change": words} | self._at_target(Scores.read(score, *self._sides))
 
     def _fairness(self) -> dict[str, list[dict]]:
         """False alarms by subgroup, and whether the groups of an attribute differ."""
         calls, people = self._own.called(TARGET), self.question.others["test"].identities
         if calls is None or not self.question.attributes:
             return {"fairness": [], "fairness_tests": []}
-        asked = calls[1] > 0, people, self.question.attributes
+        asked = calls[1][0], people, self.question.attributes
         seed = self.question.plan.seed
         return {
             "fairness": fairness.by_group(*asked, seed=seed),
@@ -304,95 +307,23 @@ class Examination:
         }
 
     def _baseline(self, name: str) -> dict:
-        about, cell = BASELINES[name], self._cell(self.question.baselines[name])
-        wanted = ("auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95")
+        about, scores = BASELINES[name], self.question.baselines[name]
+        cell, wanted = self._cell(scores), ("auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95")
         found = {"name": name, "title": about.title, "access": about.access}
-        return found | {key: cell[key] for key in wanted}
-
-    def _likelihood(self) -> dict:
-        parts = [side["calibration"] for side in self._sides]
-        each = [operating.one_each(part.identities, self.question.plan.seed) for part in parts]
-        ratio = likelihood.fit(*(self._score(p)[0][rows] for p, rows in zip(parts, each)))
-        return likelihood.describe(self._own.members[0], self._own.others[0], ratio)
-
-    def _people(self) -> dict | None:
-        """People of the test parts, ranked among non-members with as many photos."""
-        calibration, test = self.question.others["calibration"], [p["test"] for p in self._sides]
-        photos = min(map(_photos, (calibration, *test)))
-        others = persons.draw_scores(
-            self._score(calibration)[0], calibration.identities, photos, self.question.plan.seed
-        )
-        drawn = [
-            persons.draw_scores(scores[0], part.identities, photos, self.question.plan.seed)
-            for scores, part in zip((self._own.members, self._own.others), test)
-        ]
-        ranked = [_values(conformal.p_values, others, side) for side in drawn]
-        return {
-            "k": photos,
-            "persons_calibration": len(others),
-            "persons_test": len(drawn[0]),
-            "resolution": conformal.resolution(len(others)),
-            "power": _rejected(ranked[0], len(others)),
-            "false_alarms": _rejected(ranked[1], len(others)),
-        }
-
-    def _h0_image(self) -> dict | None:
-        """Members' images that were used, ranked among unused images of other members."""
-        unused, test = self.question.unused, self.question.members["test"]
-        if unused is None:
-            return None
-        seed = self.question.plan.seed
-        calibration, others = (
-            self._score(unused[part])[0][operating.one_each(unused[part].identities, seed)]
-            for part in ("calibration", "test")
-        )
-        used = self._own.members[0][operating.one_each(test.identities, seed)]
-        return {
-            "n_calibration": len(calibration),
-            "resolution": conformal.resolution(len(calibration)),
-            "power": _rejected(conformal.p_values(calibration, used), len(calibration)),
-            "false_alarms": _rejected(conformal.p_values(calibration, others), len(calibration)),
-        }
-
-    def _verdict(self) -> dict:
-        point, controls = self.block["operating_points"][str(TARGET)], self.block["controls"]
-        gate = operating.gate(point, controls, self.question.matched, TARGET)
-        return {"gate": gate, "headline": operating.headline(point, controls, gate, TARGET)}
-
-
-def _photos(part: Part) -> int:
-    """How many photos half of the people of a part have at least."""
-    return int(np.median(np.unique(part.identities, return_counts=True)[1]))
-
-
-def _values(function: Callable, *drawn: Mapping[int, float]) -> np.ndarray:
-    return function(*(np.array(list(found.values())) for found in drawn))
-
-
-def _rejected(p: np.ndarray, calibration: int) -> dict[str, dict | None]:
-    """{level: {"rate", "rate_ci95"}} of p-values of as many people; None where no p is so small."""
-    found = {}
-    for level in LEVELS:
-        hits = int(np.sum(p <= level))
-        interval = operating.clopper_pearson(hits, len(p))
-        able = conformal.resolution(calibration) <= level
-        found[str(level)] = {"rate": hits / len(p), "rate_ci95": interval} if able else None
-    return found
+        return found | {key: cell[key] for key in wanted} | _counts(scores)
 
 
 def _labelled(scores: Scores) -> np.ndarray:
     return np.repeat([1, 0], [scores.members.shape[1], scores.others.shape[1]])
 
 
-def _at_target(cell: Mapping[str, Any]) -> dict:
-    """What a cell says at the frozen threshold of the headline."""
-    return {
-        "auc": cell["auc"],
-        "auc_ci95": cell["auc_ci95"],
-        "tpr": cell["tpr_at_fpr"][str(TARGET)],
-        "fpr": cell["fpr_at_threshold"][str(TARGET)],
-        "n_test": cell["n_test"],
-    }
+def _counts(scores: Scores) -> dict[str, int]:
+    return {"n_members": scores.members.shape[1], "n_non_members": scores.others.shape[1]}
+
+
+def _people(sides: Sequence[Population]) -> np.ndarray:
+    """Whose the test images of both sides are, members first."""
+    return np.concatenate([side["test"].identities for side in sides])
 
 
 def by_image(population: Population, seed: int) -> dict[str, Part]:

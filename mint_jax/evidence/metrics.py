@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mint_jax.evidence import operating
+from mint_jax.evidence import operating, replicates
 from mint_jax.evidence.resampling import image_weights
 
 FPRS = (0.1, 0.01, 0.001, 0.0001)
@@ -141,6 +141,44 @@ def over_models(
         "n_test": sum(len(m[0]) for m in models),
         "models": len(models),
         "interval": f"over {len(models)} lab models",
+    }
+
+
+def over_replicates(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    identities: np.ndarray,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict:
+    """The AUC of a control in replicates, all of which read the same test images.
+
+    Args:
+      labels: (n,) 1 = member.
+      scores: (S, n) of each replicate.
+      identities: (n,).
+      resamples, seed: of the bootstrap.
+
+    Returns:
+      {"auc": mean, "auc_ci95": over replicates and people, see `replicates`; over people where S is
+      1, "auc_range": lowest and highest, None where S is 1}.
+
+    Raises:
+      ValueError: as `evaluate`.
+    """
+    labels, scores, identities = _checked(labels, scores, identities)
+    each = [auc(*pair) for pair in zip(scores[:, labels == 1], scores[:, labels == 0])]
+    order = _sorted_views(labels, scores)
+    drawn = [
+        np.stack([_ranks([view], weights, ())["auc"] for view in order])
+        for weights in image_weights(labels, identities, resamples, seed)
+    ]
+    means = replicates.means(np.concatenate(drawn, axis=1), seed)
+    return {
+        "auc": float(np.mean(each)),
+        "auc_ci95": _interval(means, _independent_trials(labels, identities)["auc"]),
+        "auc_range": [min(each), max(each)] if len(each) > 1 else None,
     }
 
 

@@ -56,6 +56,14 @@ def one_each(identities: np.ndarray, seed: int = 0) -> np.ndarray:
     return order[np.unique(np.asarray(identities)[order], return_index=True)[1]]
 
 
+def rate_interval(
+    called: np.ndarray, identities: np.ndarray, seed: int = 0, level: float = 0.95
+) -> list[float]:
+    """The exact interval of how often images (n,) are called, over one image a person."""
+    each = np.asarray(called)[one_each(identities, seed)]
+    return clopper_pearson(int(each.sum()), len(each), level)
+
+
 def measure(
     labels: np.ndarray,
     scores: np.ndarray,
@@ -86,15 +94,13 @@ def measure(
     called, found = np.asarray(scores) > threshold, {"threshold": threshold}
     for label, rate, side in ((0, "fpr", "non_members"), (1, "tpr", "members")):
         own, people = called[labels == label], np.asarray(identities)[labels == label]
-        each = own[one_each(people, seed)]
-        hits, trials = int(each.sum()), len(each)
         found |= {
             rate: float(own.mean()),
-            f"{rate}_ci95": clopper_pearson(hits, trials),
+            f"{rate}_ci95": rate_interval(own, people, seed),
             f"n_{side}": len(own),
-            f"people_{side}": trials,
+            f"people_{side}": len(np.unique(people)),
         }
-        low, high = clopper_pearson(hits, trials, level=1 - 2 * _ALPHA)
+        low, high = rate_interval(own, people, seed, level=1 - 2 * _ALPHA)
         found |= {"fpr_upper95": high} if label == 0 else {"tpr_lower95": low}
     return found
 

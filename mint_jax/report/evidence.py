@@ -14,7 +14,8 @@ from mint_jax.report.findings import Finding
 _OTHERS = {"matched": "non_members", "cross_database": "externals"}
 _MAY_LACK = (
     *("auditor", "gate", "operating_points", "controls", "baselines", "splits", "left_out"),
-    *("robustness", "fairness", "fairness_tests", "likelihood", "people", "h0_image", "lint"),
+    *("robustness", "support", "fairness", "fairness_tests", "likelihood", "people", "h0_image"),
+    "lint",
 )
 _TARGET = 0.01  # the false-alarm rate of headlines, where a table does not say it
 _HYPOTHESES = {
@@ -162,7 +163,11 @@ def _test(name: str, block: Mapping) -> dict | None:
         "alternative": alternative,
         "found": found,
         "rows": [
-            (words.level(level), power, found["false_alarms"][level])
+            (words.level(level), power, found["false_alarms"][level], found["conditional"][level])
             for level, power in found["power"].items()
         ],
+        "needed": " and ".join(
+            f"{words.count(conformal.conditional_needed(float(level)))} at {words.level(level)}"
+            for level in found["conditional"]
+        ),
     }

@@ -77,6 +77,7 @@ def test_conditional_bounds_of_two_are_the_closed_form():
 
 @pytest.mark.parametrize(("alpha", "n"), [(0.05, 118), (0.01, 598)])
 def test_what_levels_given_the_calibration_set_cost(alpha, n):
+    assert conformal.conditional_needed(alpha) == n
     for size, verdict in ((n, "rejected"), (n - 1, "no verdict")):
         found = conformal.image_evidence(2.0, {"others": np.linspace(0, 1, size)}, {}, alpha)
         assert found["h0_person"].verdict == verdict

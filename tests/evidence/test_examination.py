@@ -78,6 +78,10 @@ def test_what_is_there_is_found_beside_every_rival(found):
     assert [c["replicates"] for c in found["controls"]] == [1, 2, 1, 10]
     for control in found["controls"]:
         assert control["tpr"] < 0.15 and control["advantage_lower95"] > 0.2
+        assert (control["n_members"], control["n_non_members"]) == (1000, 1000)
+        for rate in ("tpr", "fpr", "auc"):
+            low, high = control[f"{rate}_ci95"]
+            assert low <= control[rate] <= high
     gate = found["gate"]
     assert gate["passed"] and gate["reasons"] == []
     assert gate["smallest_advantage"] == min(c["advantage_lower95"] for c in found["controls"])
@@ -87,15 +91,23 @@ def test_what_is_there_is_found_beside_every_rival(found):
 def test_everything_beside_it(found):
     assert abs(found["baselines"][0]["auc"] - 0.5) < 0.05
     assert found["baselines"][0]["access"] == "embedding"
+    assert found["baselines"][0]["n_members"] == found["baselines"][0]["n_non_members"] == 1000
     image, identity = (found["splits"][name] for name in ("image", "identity"))
     assert image["n_test"] == identity["n_test"] == 2000
     assert [row["database"] for row in found["left_out"]] in (["a", "b"], ["b", "a"])
     assert found["left_out"][0]["auc"] <= found["left_out"][1]["auc"]
     assert found["left_out"][0]["n_test"] == 1500
+    for row in found["left_out"]:
+        assert (row["n_members"], row["n_non_members"]) == (1000, 500)
+        assert row["tpr"] is row["tpr_ci95"] is None  # 500 non-members do not support 1%
     compressed, alike = found["robustness"]
     assert compressed["change"] == "compressed again"
     assert compressed["tpr"] < found["operating_points"]["0.01"]["tpr"] - 0.1
     assert alike["tpr"] == pytest.approx(found["operating_points"]["0.01"]["tpr"], abs=1e-6)
+    for name in ("tpr", "tpr_ci95", "fpr", "fpr_ci95", "n_members", "n_non_members"):
+        assert alike[name] == pytest.approx(found["operating_points"]["0.01"][name], abs=1e-6)
+    low, high = compressed["tpr_ci95"]
+    assert low < compressed["tpr"] < high
     assert found["likelihood"]["cllr"] < 0.6
     assert [row["n"] for row in found["fairness"]] == [500, 500]
     shares = [row["fpr"] for row in found["fairness"]]

@@ -209,3 +209,27 @@ def test_an_interval_over_models_covers_their_spread():
     assert found["interval"] == "over 4 lab models" and found["tpr_at_fpr"] is not None
     with pytest.raises(ValueError, match="1 models"):
         metrics.over_models(models[:1])
+
+
+def test_replicates_on_the_same_people_are_weighed_with_them():
+    """Equal networks have the interval of one; networks that differ add their own spread."""
+    labels, scores = _binormal(3, n=1000)
+    people = np.arange(1000)
+    one, same = (
+        metrics.over_replicates(labels, np.tile(scores[:1], (n, 1)), people, resamples=500)
+        for n in (1, 8)
+    )
+    assert same == one | {"auc_range": [one["auc"]] * 2}
+    assert one["auc"] == pytest.approx(oracle.roc_auc_score(labels, scores[0]))
+    assert one["auc_ci95"] == pytest.approx(
+        metrics.evaluate(labels, scores[0], people, resamples=500)["auc_ci95"]
+    )
+    noise = np.random.default_rng(0).normal(size=(2, 1000))
+    several = np.concatenate([noise, scores[:1] + 1e-6 * noise])
+    found = metrics.over_replicates(labels, several, people, resamples=500)
+    each = [oracle.roc_auc_score(labels, row) for row in several]
+    assert found["auc"] == pytest.approx(np.mean(each))
+    assert found["auc_range"] == pytest.approx([min(each), max(each)])
+    low, high = found["auc_ci95"]
+    between = np.std(each) / np.sqrt(4)  # two networks that know, two that do not
+    assert (high - low) / 2 > 1.5 * between

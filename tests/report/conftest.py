@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from mint_jax.baselines import BASELINES
 from mint_jax.evidence import fairness, likelihood, metrics, operating
+from mint_jax.evidence.claims import Claims, Control, Scored
 from mint_jax.evidence.examination import Scores
 
 VANILLA = ("conv1", "conv2", "conv3", "conv4", "outcome", "all_conv")
@@ -22,6 +23,8 @@ _OTHER_CONTROLS = {
     "other_network": ("a network that did not train on the members", 1),
     "shuffled_labels": ("labels at random", 50),
 }
+_NEVER = {"power": None, "false_alarms": None}
+_SIDES = {"n_members": N // 2, "n_non_members": N // 2}
 _LINT = [
     {"code": "shared_images", "severity": "warning", "text": "Two parts share a twin."},
     {
@@ -88,58 +91,62 @@ class _Simulation:
 
         return Scores(draw(N, 0.0), draw(N // 2, distance), draw(N // 2, 0.0))
 
+    def _area(self, scores: Scores) -> dict:
+        both = np.concatenate([scores.members, scores.others], axis=1)
+        return metrics.over_replicates(LABELS, both, IDENTITIES, resamples=20)
+
     def _cell(self, scores: Scores) -> dict:
         both = np.concatenate([scores.members, scores.others], axis=1)
         return metrics.evaluate(LABELS, both, IDENTITIES, frozen=scores.threshold, resamples=100)
 
     def _at_target(self, distance: float) -> dict:
-        cell = self._cell(self._draw(distance))
-        found = {"tpr": cell["tpr_at_fpr"]["0.01"], "fpr": cell["fpr_at_threshold"]["0.01"]}
-        return found | {name: cell[name] for name in ("auc", "auc_ci95", "n_test")}
+        scores = self._draw(distance)
+        cell, both = self._cell(scores), np.concatenate([scores.members[0], scores.others[0]])
+        point = operating.measure(LABELS, both, IDENTITIES, scores.threshold[0], 0.01)
+        found = {name: point[name] for name in ("tpr", "tpr_ci95", "fpr", "fpr_ci95")}
+        return found | {name: cell[name] for name in ("auc", "auc_ci95", "n_test")} | _SIDES
 
-    def _control(self, name, title, replicates, distance, called) -> tuple[dict, Scores]:
+    def _control(self, name, title, replicates, distance) -> tuple[Control, Scores]:
         scores = self._draw(distance, replicates)
-        (found, alarms), aucs = scores.called(0.01), scores.aucs()
-        row = {
-            "name": name,
-            "title": title,
-            "replicates": replicates,
-            "tpr": float(found.mean()),
-            "fpr": float(alarms.mean()),
-            "auc": float(aucs.mean()),
-            "auc_range": [float(aucs.min()), float(aucs.max())] if replicates > 1 else None,
+        return Control(name, title, replicates, scores.called(0.01)), scores
+
+    def _claims(self, own: Scores, rivals: list[Control], matched: bool) -> Claims:
+        sides = np.split(IDENTITIES, 2)
+        test = [Scored(*pair) for pair in zip(sides, (own.members[0], own.others[0]))]
+        parts = {
+            "members": {"test": test[0]},
+            "non_members": {"threshold": Scored(IDENTITIES, own.threshold[0]), "test": test[1]},
         }
-        return row | operating.paired_advantage(called, found, IDENTITIES[: N // 2]), scores
+        return Claims(parts, rivals, matched, 0)
 
     def evidence(self, name: str, distance: float, pixels: float) -> dict:
         """A block whose auditor moves members by `distance`, the pixels by `pixels`."""
         matched, own = name == "matched", self._draw(distance)
-        cell, both = self._cell(own), np.concatenate([own.members[0], own.others[0]])
-        points = {
-            str(f): operating.measure(LABELS, both, IDENTITIES, own.threshold[0], f)
-            for f in metrics.FPRS
-        }
-        called = own.called(0.01)[0]
         rivals = [("pixels", "pixels alone, no network", 1, pixels)]
         rivals += [(key, *about, 0.0) for key, about in _OTHER_CONTROLS.items()]
-        drawn = {rival[0]: self._control(*rival, called) for rival in rivals}
+        drawn = {rival[0]: self._control(*rival) for rival in rivals}
         for key, scores in {"chosen": own, **{k: s for k, (_, s) in drawn.items()}}.items():
             values = np.concatenate([scores.members[0], scores.others[0]])
             self.scores[f"{name}/evidence/{key}"] = {"labels": LABELS, "scores": values}
-        controls, point = [row for row, _ in drawn.values()], points["0.01"]
-        gate = operating.gate(point, controls, matched, 0.01)
+        claims = self._claims(own, [control for control, _ in drawn.values()], matched)
+        areas = {key: self._area(scores) for key, (_, scores) in drawn.items()}
         people = {
             "power": {"0.05": _often(77, 250), "0.01": _often(31, 250)},
             "false_alarms": {"0.05": _often(12, 250), "0.01": _often(2, 250)},
+            "conditional": {
+                "0.05": {"power": _often(55, 250), "false_alarms": _often(6, 250)},
+                "0.01": _NEVER,
+            },
         }
         image = {
             "power": {"0.05": _often(31, 250), "0.01": None},
             "false_alarms": {"0.05": _often(10, 250), "0.01": None},
+            "conditional": {"0.05": _NEVER, "0.01": _NEVER},
         }
         groups = np.arange(N // 2) // 4 % 50
         attributes = {"age": np.where(groups > 20, "30 to 60", "below 30")}
         attributes["age"][groups == 49] = "above 60"
-        grouped = own.others[0] > point["threshold"], IDENTITIES[: N // 2], attributes
+        grouped = own.called(0.01)[1][0], IDENTITIES[: N // 2], attributes
         kept = ("auc", "auc_ci95", "tpr_at_fpr", "tpr_at_fpr_ci95")
         baselines = (("norm", 0.05), ("flip", 0.3), ("bn_distance", 0.0), ("nearest_centre", 3.5))
         return {
@@ -154,16 +161,17 @@ class _Simulation:
                 },
             },
             "target_fpr": 0.01,
-            "operating_points": points,
-            "controls": controls,
-            "gate": gate,
-            "headline": operating.headline(point, controls, gate, 0.01),
+            "operating_points": claims.operating_points,
+            "controls": [row | areas[row["name"]] for row in claims.controls],
+            "gate": claims.gate,
+            "headline": claims.headline,
             "baselines": [
                 {"name": key, "title": BASELINES[key].title, "access": BASELINES[key].access}
                 | {k: v for k, v in self._cell(self._draw(moved)).items() if k in kept}
+                | _SIDES
                 for key, moved in baselines
             ],
-            "splits": {"identity": cell, "image": self._cell(self._draw(distance + 1))},
+            "splits": {"identity": self._cell(own), "image": self._cell(self._draw(distance + 1))},
             "left_out": []
             if matched
             else [
@@ -174,6 +182,7 @@ class _Simulation:
                 {"change": words} | self._at_target(distance * left)
                 for words, left in (("compressed again", 0.9), ("turned by 3 degrees", 0.5))
             ],
+            "support": [_inside("photos of the test", 990), _inside("turned by 3 degrees", 871)],
             "fairness": fairness.by_group(*grouped),
             "fairness_tests": fairness.compare(*grouped, permutations=99),
             "likelihood": likelihood.describe(
@@ -190,7 +199,13 @@ class _Simulation:
 
 
 def _often(hits: int, trials: int) -> dict:
-    return {"rate": hits / trials, "rate_ci95": operating.clopper_pearson(hits, trials)}
+    interval = operating.clopper_pearson(hits, trials)
+    return {"rate": hits / trials, "rate_ci95": interval, "n": trials}
+
+
+def _inside(photos: str, hits: int) -> dict:
+    interval = operating.clopper_pearson(hits, 1000)
+    return {"photos": photos, "n": 1000, "share": hits / 1000, "share_ci95": interval}
 
 
 @pytest.fixture(scope="session")

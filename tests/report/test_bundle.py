@@ -59,9 +59,14 @@ def test_claims_stand_on_the_page(document, tmp_path):
         assert words.count(point["people_members"]) in shown.text
     for control in claims["controls"]:
         assert words.rate(control["advantage_lower95"]) in shown.text
+        expected = f"{words.figure(control, 'tpr')} {words.figure(control, 'fpr')}"
+        assert expected in shown.text
+    assert "n = 240 members and 1,000 non-members" in shown.text
     for name in ("people", "h0_image"):
         power = claims[name]["power"]["0.05"]
-        assert f"{words.rate(power['rate'])} {words.interval(power['rate_ci95'])}" in shown.text
+        given = claims[name]["conditional"]["0.05"]["power"]
+        for found in (power, given):
+            assert f"{words.figure(found, 'rate')}, n = 120" in shown.text
     for sha256 in (bundles.SHA256, *document["auditor"]["files"].values()):
         assert sha256 in shown.text
     assert "secret" not in source and not re.search(r"@import|url\(|https?:|<script", source)

@@ -176,12 +176,17 @@ def test_the_evidence_is_all_there(page, _made_up):
         block = _made_up[0]["protocols"][protocol]["evidence"]
         for row in block["controls"]:
             assert row["title"][1:] in text and words.rate(row["advantage"]) in text
+            assert all(words.figure(row, name) in text for name in ("tpr", "fpr", "auc"))
             assert words.at_least(row["advantage_lower95"]) in text
         for point in filter(None, block["operating_points"].values()):
             for rate in ("fpr", "tpr"):
                 assert f"{words.rate(point[rate])} {words.interval(point[f'{rate}_ci95'])}" in text
         for row in (*block["baselines"], *block["left_out"], *block["robustness"]):
             assert words.figure(row, "auc") in text
+        for row in (*block["left_out"], *block["robustness"]):
+            assert f"{words.figure(row, 'tpr')} {words.figure(row, 'fpr')}" in text
+        for row in block["support"]:
+            assert f"{words.figure(row, 'share')} 1,000" in text
         for row in block["likelihood"]["posterior"]:
             assert f"{row['prior_odds']} {row['lowest']:.3g} {row['highest']:.3g}" in text
     assert "It takes 10,000 non-members in the threshold part and as many in the test" in text
@@ -193,6 +198,16 @@ def test_the_evidence_is_all_there(page, _made_up):
     (test,) = _made_up[0]["protocols"]["matched"]["evidence"]["fairness_tests"]
     assert f"with probability {test['p']:.2g} (permutation test; 2 groups, 245 people" in text
     assert text.index("Webcam") < text.index("Archive")  # the worst first
+    assert text.count("n = 1,000 members and 1,000 non-members") == 4  # controls and baselines
+
+
+def test_power_of_verdicts_stands_beside_that_of_plain_ranks(page, _made_up):
+    people = _made_up[0]["protocols"]["matched"]["evidence"]["people"]
+    given = people["conditional"]["0.05"]["power"]
+    row = f"{words.figure(people['false_alarms']['0.05'], 'rate')}, n = 250"
+    assert f"{row} {words.figure(given, 'rate')}, n = 250" in page.text
+    assert page.text.count("calibration people: 118 at 5% and 598 at 1%. Here there are 250.") == 2
+    assert page.text.count("calibration images: 118 at 5% and 598 at 1%. Here there are 60.") == 1
 
 
 def test_every_interval_of_the_evidence_says_what_it_is_given(source):
