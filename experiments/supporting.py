@@ -108,6 +108,8 @@ class AuditGate:
         self._others, self._populations, self._parts = others, populations, parts
         self._bank = _bank(populations, others) if config.other_network else None
         self._spec, self._changes = config.other_network, config.robustness
+        self._preparation = {"align": config.align, "antialias": config.antialias}
+        self._preparation |= {key: config[key] or None for key in ("detector", "quality")}
         self._network = None if self._bank is None else audited.load(config.other_network)
         reference = self._features(others, "threshold")
         known = {name: x for name, x in reference.items() if np.isfinite(x).all()}
@@ -119,7 +121,8 @@ class AuditGate:
     ) -> auditors.TrainedAuditor:
         """The auditor with the gate, and with the calibration photos that it keeps.
 
-        `meta["support"]` is None where there is no gate.
+        `meta["support"]` is None where there is no gate; `meta["preparation"]` says how the photos
+        of the audit were aligned and encoded, as those of verdicts must be.
 
         Args:
           auditor: that decides in the protocol.
@@ -127,8 +130,8 @@ class AuditGate:
         """
         people = self._populations[sides["members"]]["calibration"].identities
         found = {**auditor.calibration, "people_members": people}
+        meta = {**auditor.meta, "support": None, "preparation": self._preparation}
         if self.gauge is None:
-            meta = {**auditor.meta, "support": None}
             return dataclasses.replace(auditor, calibration=found, meta=meta)
         for name, side in sides.items():
             kept = self._inside(side, "calibration")
@@ -139,7 +142,7 @@ class AuditGate:
         if self._network:
             found[BANK] = self._bank
             fixed["network"] = {"spec": self._spec, "sha256": self._network.sha256}
-        meta = {**auditor.meta, "support": fixed}
+        meta["support"] = fixed
         return dataclasses.replace(auditor, calibration=found, meta=meta)
 
     def shares(self, seed: int) -> list[dict]:

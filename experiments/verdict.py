@@ -27,7 +27,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "where the verdicts go", require
 _ALPHA = flags.DEFINE_float("alpha", 0.05, "level of each test", lower_bound=0, upper_bound=1)
 _BY = flags.DEFINE_enum("by", "image", ["image", "person", "siblings"], "whom a verdict is about")
 _PUBLISHED = flags.DEFINE_string("published", None, "key of the photo that may have been used")
-_DETECTOR = flags.DEFINE_string("detector", None, "detector .onnx; the default one if absent")
+_DETECTOR = flags.DEFINE_string("detector", None, "detector .onnx; the audit's if absent")
 _BATCH = flags.DEFINE_integer("batch", 32, "images in a step of one device", lower_bound=1)
 _WORKERS = flags.DEFINE_integer("workers", 0, "processes that decode; 0: threads", lower_bound=0)
 
@@ -38,11 +38,12 @@ def main(argv: Sequence[str]) -> None:
     if (_BY.value == "siblings") != (_PUBLISHED.value is not None):
         raise InputError("--by=siblings needs --published=KEY, and nothing else takes it")
     output = verdicts.prepare(_WORKDIR.value)
-    source = sources.open_source(_IMAGES.value, detector=_DETECTOR.value)
-    if _PUBLISHED.value and _PUBLISHED.value not in source.keys:
-        raise InputError(f"{_IMAGES.value}: no image {_PUBLISHED.value} in it")
     model, folder = audited.load(_AUDITED.value), Path(_AUDITOR.value)
     judge = verdicts.Judge(folder, auditors.load(folder, audited=model), _ALPHA.value)
+    preparation = judge.preparation | ({"detector": _DETECTOR.value} if _DETECTOR.value else {})
+    source = sources.open_source(_IMAGES.value, **preparation)
+    if _PUBLISHED.value and _PUBLISHED.value not in source.keys:
+        raise InputError(f"{_IMAGES.value}: no image {_PUBLISHED.value} in it")
     extractor = aad.make_extractor(model, judge.auditor.layers, judge.auditor.reduce, _BATCH.value)
     seen = verdicts.read(judge, extractor, source, _WORKERS.value)
     if _BY.value == "person":

@@ -40,6 +40,7 @@ class Judge:
       folder: of the exported auditor.
       auditor: the one that decides in an audit.
       alpha: level of each test.
+      preparation: how the audit's photos were prepared, for `open_source`.
       withheld: the headline of an audit that could not determine membership; None of others.
       photos: {population: (scores, identities)} of non-members, for H0-person.
       people, images: what `conformal.image_evidence` ranks among, one photo a person.
@@ -52,7 +53,7 @@ class Judge:
         Raises:
           InputError: an auditor that no audit stands behind, or that `supporting.Gauge` refuses.
         """
-        if not {"evidence", "support"} <= auditor.meta.keys():
+        if not {"evidence", "support", "preparation"} <= auditor.meta.keys():
             raise InputError(
                 f"{folder}: no audit stands behind this auditor; the one that decides in an audit "
                 "is its auditors/PROTOCOL/chosen"
@@ -60,6 +61,7 @@ class Judge:
         self.folder, self.auditor, self.alpha = folder, auditor, alpha
         evidence = auditor.meta["evidence"]
         self.withheld = None if evidence["gate"]["passed"] else evidence["headline"]
+        self.preparation = dict(auditor.meta["preparation"])
         self._gauge = supporting.Gauge.load(folder, auditor)
         self.photos = self._calibration("person_")
         self.people = {name: _one_each(*found) for name, found in self.photos.items()}

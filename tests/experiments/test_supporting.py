@@ -22,7 +22,8 @@ from mint_jax.evidence import support
 from mint_jax.evidence.protocol import Part, Readings
 
 OTHER = "iresnet18:random=1,width=0.125,embedding_size=16,input_size=32"
-CONFIG = ConfigDict({"other_network": OTHER, "robustness": True})
+PREPARATION = {"align": "auto", "antialias": True, "detector": "", "quality": 0}
+CONFIG = ConfigDict({"other_network": OTHER, "robustness": True, **PREPARATION})
 PEOPLE, EACH = 40, 2
 CUTS = {"bank": 10, "threshold": 20, "calibration": 30, "test": 40}  # people before each border
 
@@ -221,7 +222,7 @@ def test_only_features_that_are_known_of_every_photo_are_looked_at():
     pixels = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
     names = ("bank", "threshold", "calibration", "test")
     side = {name: _plain(40, 100 * i, pixels) for i, name in enumerate(names)}
-    alone = ConfigDict({"other_network": "", "robustness": False})
+    alone = ConfigDict({"other_network": "", "robustness": False, **PREPARATION})
     parts = {name: dict.fromkeys(names, Faces40()) for name in ("members", "non_members")}
     both = {"members": side, "non_members": side}
     gate = supporting.AuditGate("non_members", both, parts, alone)
@@ -237,7 +238,8 @@ def test_only_features_that_are_known_of_every_photo_are_looked_at():
     assert gate.gauge is None and gate.shares(0) == []
     auditor = auditors.TrainedAuditor(None, {}, (16,), "abc", calibration={"members": eyes["eyes"]})
     found = gate.export(auditor, {"members": "members"})
-    assert found.meta["support"] is None
+    nothing = dict.fromkeys(("detector", "quality"))
+    assert found.meta == {"support": None, "preparation": PREPARATION | nothing}
     np.testing.assert_array_equal(found.calibration["members"], eyes["eyes"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from data_pipelines.sources import ImageFolder
+from data_pipelines.sources import ImageFolder, open_source
 from experiments import verdicts
 from mint_jax import aad, audited, auditors
 from mint_jax.errors import InputError
@@ -86,7 +86,8 @@ def auditor(fitted, scores):
     calibration["non_members"] = calibration["person_non_members"]
     gate = support.Gate({"sharpness": (-10.0, 5.0), "compression": (-9.0, 9.0)}, 0.99, 1000)
     evidence = {"gate": {"passed": True}, "headline": "Found."}
-    meta = {"evidence": evidence, "support": gate.to_json()}
+    preparation = {"align": "auto", "antialias": True, "detector": None, "quality": None}
+    meta = {"evidence": evidence, "support": gate.to_json(), "preparation": preparation}
     return dataclasses.replace(fitted, calibration=calibration, meta=meta)
 
 
@@ -286,6 +287,23 @@ def test_the_command(photos, folder, tmp_path, lines):
     assert "person: 2 no verdict, " in last and "; image: 2 no verdict, " in last
     with pytest.raises(InputError, match="verdicts.jsonl: is there already"):
         verdicts.prepare(tmp_path / "out")
+
+
+@pytest.mark.full
+def test_photos_are_prepared_as_those_of_the_audit(auditor, extractor, photos, tmp_path):
+    preparation = {**auditor.meta["preparation"], "quality": 30}
+    meta = {**auditor.meta, "preparation": preparation}
+    with pytest.warns(UserWarning, match="biometric"):
+        auditors.save(dataclasses.replace(auditor, meta=meta), tmp_path / "chosen")
+    found = _command(
+        audited=MODEL, auditor=tmp_path / "chosen", images=photos, workdir=tmp_path / "out", batch=4
+    )
+    assert found.returncode == 0, found.stderr
+    lines = map(json.loads, (tmp_path / "out" / "verdicts.jsonl").open())
+    source = open_source(photos, **preparation)
+    good = [row for row, key in enumerate(source.keys) if key != "c/2.png"]
+    expected = auditor.score(extractor(np.stack([source[row]["image"] for row in good])))
+    assert [line["score"] for line in lines if line["score"] is not None] == expected.tolist()
 
 
 @pytest.mark.full
