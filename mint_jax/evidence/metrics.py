@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 from mint_jax.evidence import operating, replicates
 from mint_jax.evidence.resampling import image_weights
@@ -99,8 +100,10 @@ def over_models(
     """AUC and TPR over lab models: models are resampled, then the people of each.
 
     Auditor seeds on one model are no replicates: another training of the audited model would
-    leak otherwise, and this spread is what the interval covers. Of N models it is too short by
-    sqrt(1 - 1 / N), as every bootstrap of few.
+    leak otherwise, and this spread is what the interval covers. A bootstrap of N models is too
+    short; its deviations are multiplied by sqrt(N / (N - 1)) t / z, which makes it Student's
+    interval where people add no spread (Hesterberg, "What Teachers Should Know About the
+    Bootstrap", The American Statistician 69, 2015).
 
     Args:
       models: (labels (n,), scores (n,), identities (n,)) of each model's own test set.
@@ -129,14 +132,16 @@ def over_models(
     rng = np.random.default_rng((seed, len(models)))  # no stream of the people's draws
     picked = rng.integers(len(models), size=(len(models), resamples))
     columns = rng.integers(resamples, size=picked.shape)  # a model drawn twice has other people
-    found = {}
+    found, n, tail = {}, len(models), (1 + _LEVEL) / 2
+    widened = np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1) / stats.norm.ppf(tail)
     for key, name in (("auc", "auc"), ("tpr_at_fpr", f"tpr:{fpr}")):
         if name not in point[0]:
             found |= {key: None, f"{key}_ci95": None}
             continue
         every = np.stack([row[name] for row in rows])  # (models, resamples)
-        means = every[picked, columns].mean(axis=0)
-        found |= {key: float(np.mean([p[name] for p in point])), f"{key}_ci95": _interval(means)}
+        mean = float(np.mean([p[name] for p in point]))
+        low, high = _interval(mean + widened * (every[picked, columns].mean(axis=0) - mean))
+        found |= {key: mean, f"{key}_ci95": [max(low, 0.0), min(high, 1.0)]}
     return found | {
         "n_test": sum(len(m[0]) for m in models),
         "models": len(models),
