@@ -1,7 +1,9 @@
 """Compiled extraction of Auxiliary Auditable Data: activation maps, their maxima, the outcome.
 
 One program is compiled per set of layers; XLA removes what none of them needs, so a request for
-`conv1` alone costs the first stage alone. Source: DeAlcala et al., arXiv 2402.09225, section III.
+`conv1` alone costs the first stage alone. A layer may be asked for in several views of the photo
+(`views`); each view passes through the network once, those of which the same layers are wanted
+together. Source: DeAlcala et al., arXiv 2402.09225, section III.
 """
 
 import copy
@@ -14,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mint_jax import parallel
+from mint_jax.aad import views
 from mint_jax.audited import AuditedModel
+from mint_jax.audited.model import resize
 from mint_jax.errors import InputError
 
 ALL_CONV = "all_conv"
@@ -88,28 +92,48 @@ def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> C
     `reduce="map"`, spatial maxima (B, C) for `"max"`; the outcome is (B, D) under both.
 
     Raises:
-      InputError: an unknown `reduce`, no layers, or `all_conv` under `reduce="map"`.
+      InputError: an unknown `reduce` or view, no layers, or `all_conv` under `reduce="map"`.
     """
     if reduce not in ("max", "map"):
         raise InputError(f'reduce is {reduce!r}; it must be "max" or "map"')
     if not layers:
         raise InputError(f"no layer was asked for; {model.name} has {', '.join(model.layers)}")
-    if ALL_CONV in layers and reduce == "map":
+    asked = {name: views.split(name) for name in layers}
+    if reduce == "map" and any(layer == ALL_CONV for layer, _ in asked.values()):
         raise InputError(f'{ALL_CONV} exists for reduce="max" only: maps differ in size')
+    transforms = {view: views.transform(view) for _, view in asked.values()}
     conv = [layer for layer in model.layers if layer.startswith("conv")]
-    asked = [layer for layer in layers if layer != ALL_CONV]
-    needed = tuple(dict.fromkeys(asked + (conv if ALL_CONV in layers else [])))
+    passes = _passes(asked.values(), conv)
 
     def apply(variables, images):
-        out = model.apply(variables, images, needed)
-        if reduce == "max":
-            out = {k: v.max(axis=(1, 2)) if v.ndim == 4 else v for k, v in out.items()}
-        if ALL_CONV in layers:
-            out[ALL_CONV] = jnp.concatenate([out[layer] for layer in conv], axis=-1)
-        return {layer: out[layer].astype(jnp.float32) for layer in layers}
+        images, found = resize(images, model.input_size), {}
+        for needed, shown in passes.items():
+            batch = jnp.concatenate([transforms[view](images) for view in shown])
+            out = model.apply(variables, batch, needed)
+            if reduce == "max":
+                out = {k: v.max(axis=(1, 2)) if v.ndim == 4 else v for k, v in out.items()}
+            for layer, values in out.items():
+                of_views = jnp.split(values, len(shown))
+                found |= {(layer, view): own for view, own in zip(shown, of_views)}
+        for view in (view for layer, view in asked.values() if layer == ALL_CONV):
+            found[ALL_CONV, view] = jnp.concatenate([found[layer, view] for layer in conv], -1)
+        return {name: found[wanted].astype(jnp.float32) for name, wanted in asked.items()}
 
     jax.eval_shape(apply, model.variables, jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8))
     return apply
+
+
+def _passes(
+    asked: Iterable[tuple[str, str | None]], conv: Sequence[str]
+) -> dict[tuple[str, ...], list[str | None]]:
+    """{layers: the views of which these are needed}, every view of (layer, view) pairs once."""
+    needed: dict[str | None, set[str]] = {}
+    for layer, view in asked:
+        needed.setdefault(view, set()).update(conv if layer == ALL_CONV else [layer])
+    passes: dict[tuple[str, ...], list[str | None]] = {}
+    for view, layers in needed.items():
+        passes.setdefault(tuple(sorted(layers)), []).append(view)
+    return passes
 
 
 def make_extractor(
@@ -122,12 +146,13 @@ def make_extractor(
 
     Args:
       model: the audited model.
-      layers: names out of `model.layers`, and `all_conv` (maxima of all conv layers, in order).
+      layers: names out of `model.layers`, and `all_conv` (maxima of all conv layers, in order);
+        with the view behind an @, "outcome@flip", where it is not the photo itself.
       reduce: "max" for per-filter spatial maxima, "map" for full activation maps.
-      per_device_batch: images in one device's share of a step.
+      per_device_batch: images in one device's share of a step; each view takes as many again.
 
     Raises:
-      InputError: an unknown layer (the message lists the known ones) or `reduce`.
+      InputError: an unknown layer or view (the message lists the known ones) or `reduce`.
     """
     return Extractor(model, layers, reduce, per_device_batch)
 

@@ -5,25 +5,27 @@ import warnings
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mint_jax.auditors import parts
 from mint_jax.auditors.cnn import CNN
+from mint_jax.auditors.fusion import FusionConfig
 from mint_jax.auditors.neighbour import NeighbourConfig
 from mint_jax.auditors.trained import TrainedAuditor
 from mint_jax.auditors.vanilla import Vanilla
 from mint_jax.errors import InputError
 
-_MODELS = {model.kind: model for model in (Vanilla, CNN, NeighbourConfig)}
+_MODELS = {model.kind: model for model in (Vanilla, CNN, NeighbourConfig, FusionConfig)}
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _FORMAT = 1
 _LINEN = ("parent", "name")
 _WARNING = (
-    "this auditor holds banks of face embeddings: biometric templates of the people in "
-    "them, and so personal data under the GDPR; keep and share it accordingly"
+    "this auditor holds embeddings of people's faces: biometric templates, and so personal "
+    "data under the GDPR; keep and share it accordingly"
 )
 
 
@@ -37,7 +39,7 @@ class Audited(Protocol):
 def save(auditor: TrainedAuditor, folder: str | Path) -> None:
     """Writes what a verdict needs into `folder`; an auditor that is there is replaced.
 
-    Warns (`UserWarning`) where banks are exported: they are biometric templates.
+    Warns (`UserWarning`) where embeddings are exported: they are biometric templates.
     """
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,24 +47,23 @@ def save(auditor: TrainedAuditor, folder: str | Path) -> None:
     arrays = jax.tree.map(np.asarray, {k: dict(v) for k, v in arrays.items()})
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder / "arrays", arrays, force=True)
-    banks = auditor.kind == NeighbourConfig.kind
-    model = auditor.model
-    config = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in _LINEN}
+    banked = any(np.ndim(x) > 1 for x in auditor.calibration.values())  # of the in-support gate
+    templates = banked or getattr(auditor.model, "templates", False)
     record = {
         "format": _FORMAT,
         "kind": auditor.kind,
         "layers": auditor.layers,
         "reduce": auditor.reduce,
-        "config": config,
+        "config": _config(auditor.model),
         "input_shape": auditor.input_shape,
         "audited_sha256": auditor.audited_sha256,
         "fit": dict(auditor.fit),
         "meta": dict(auditor.meta),
-        "warnings": [_WARNING] if banks else [],
+        "warnings": [_WARNING] if templates else [],
         "versions": {library: version(library) for library in _LIBRARIES},
     }
     (folder / "auditor.json").write_text(json.dumps(record, indent=1))
-    if banks:
+    if templates:
         warnings.warn(f"{folder}: {_WARNING}", stacklevel=2)
 
 
@@ -91,15 +92,24 @@ def load(folder: str | Path, audited: Audited | None = None) -> TrainedAuditor:
         )
     arrays = _restore(folder)
     config = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
+    shape = record["input_shape"]
+    several = isinstance(shape, dict)
     return TrainedAuditor(
         _MODELS[record["kind"]](**config),
         arrays["variables"],
-        tuple(record["input_shape"]),
+        {layer: tuple(own) for layer, own in shape.items()} if several else tuple(shape),
         sha256,
         record["fit"],
         arrays.get("calibration", {}),
         record["meta"],
     )
+
+
+def _config(model: Any) -> dict:
+    config = {f.name: getattr(model, f.name) for f in fields(model) if f.name not in _LINEN}
+    if model.kind == FusionConfig.kind:
+        config["parts"] = [parts.to_json(part) for part in model.parts]
+    return config
 
 
 def _restore(folder: Path) -> dict:

@@ -1,5 +1,7 @@
 """Logistic regression with an L2 penalty, by L-BFGS."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,12 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray, l2: float) -> dict[st
     weights = np.pad(np.ones(len(features), np.float32), (0, padding))
     solution = _minimise(x, y, weights, np.float32(l2))
     return norm | {k: np.asarray(v) for k, v in solution.items()}
+
+
+def probability(regression: Mapping, features: jax.Array) -> jax.Array:
+    """Probabilities (B,) of features (B, F) under what `fit_logistic` found."""
+    standardised = (features - regression["mean"]) * regression["scale"]
+    return jax.nn.sigmoid(standardised @ regression["coefficients"] + regression["intercept"])
 
 
 @jax.jit

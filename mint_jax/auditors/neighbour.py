@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mint_jax.auditors import scoring
+from mint_jax.auditors import logistic, scoring
 from mint_jax.auditors.cosines import cosine_statistics, unit
-from mint_jax.auditors.logistic import fit_logistic
 from mint_jax.auditors.trained import TrainedAuditor
 from mint_jax.errors import InputError
 
@@ -39,6 +38,7 @@ class NeighbourConfig:
 
     kind: ClassVar[str] = "neighbour"
     reduce: ClassVar[str] = "max"
+    templates: ClassVar[bool] = True  # its variables hold people's embeddings
 
     def __post_init__(self):
         object.__setattr__(self, "top", tuple(self.top))
@@ -57,17 +57,13 @@ class NeighbourConfig:
 
     def probability(self, variables: Mapping, embeddings: jax.Array) -> jax.Array:
         """Membership probabilities (B,) of embeddings (B, D)."""
-        return _regression(variables["regression"], self.features(variables, embeddings))
+        features = self.features(variables, embeddings)
+        return logistic.probability(variables["regression"], features)
 
     def _of_bank(self, queries: jax.Array, bank: jax.Array) -> jax.Array:
         largest, mean, deviation = cosine_statistics(queries, bank, max((1, *self.top)))
         tops = [largest[:, :k].mean(-1) for k in (1, *self.top)]
         return jnp.stack([*tops, mean, deviation], axis=-1)
-
-
-def _regression(weights: Mapping, features: jax.Array) -> jax.Array:
-    standardised = (features - weights["mean"]) * weights["scale"]
-    return jax.nn.sigmoid(standardised @ weights["coefficients"] + weights["intercept"])
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class NeighbourPopulation:
     def predict(self, embeddings: np.ndarray) -> np.ndarray:
         """Membership probabilities (P, m) float32 of embeddings (m, D); one search."""
         features = neighbour_features(self.config, self.banks, embeddings)
-        return np.stack([_regression(r, features) for r in self.regressions])
+        return np.stack([logistic.probability(r, features) for r in self.regressions])
 
     def auditor(
         self,
@@ -156,7 +152,7 @@ def fit_neighbours(
     for mask in rows:
         if len(np.unique(labels[mask])) < 2:
             raise InputError("the rows of a neighbour auditor lack members or non-members")
-    fits = [fit_logistic(features[mask], labels[mask], config.l2) for mask in rows]
+    fits = [logistic.fit_logistic(features[mask], labels[mask], config.l2) for mask in rows]
     return NeighbourPopulation(config, banks, fits)
 
 

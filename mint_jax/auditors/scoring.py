@@ -27,27 +27,44 @@ def program(function: Callable, model: Any) -> Callable:
     return jax.jit(run)
 
 
-def chunks(features: np.ndarray, reduce: str) -> Iterator[tuple[np.ndarray, int]]:
+def chunks(features: Any, reduce: str) -> Iterator[tuple[Any, int]]:
     """Yields (rows, count): fixed numbers of rows, zeros behind the first `count`.
 
     One shape means one compilation, and a score that does not depend on how many are asked
     for.
+
+    Args:
+      features: an array (n, ...), or a tree of such; integers stay what they are, all else becomes
+        float32.
+      reduce: "max" or "map".
     """
     size = _ROWS[reduce]
-    for i in range(0, len(features), size):
-        rows = np.asarray(features[i : i + size], np.float32)
-        padding = [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1)
-        yield np.pad(rows, padding), len(rows)
+    for begin in range(0, _length(features), size):
+        rows = jax.tree.map(lambda x, begin=begin: _chunk(x, begin, size), features)
+        yield rows, min(size, _length(features) - begin)
 
 
-def scores(function: Callable, model: Any, members: list[dict], features: np.ndarray) -> np.ndarray:
-    """Scores (P, n) float32 of AAD (n, ...), one row for each of `members`' variables."""
+def _length(features: Any) -> int:
+    return len(jax.tree.leaves(features)[0])
+
+
+def _chunk(features: np.ndarray, begin: int, size: int) -> np.ndarray:
+    rows = np.asarray(features[begin : begin + size])
+    rows = rows if np.issubdtype(rows.dtype, np.integer) else rows.astype(np.float32)
+    return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1))
+
+
+def scores(function: Callable, model: Any, members: list[dict], features: Any) -> np.ndarray:
+    """Scores (P, n) float32 of AAD (n, ...), one row for each of `members`' variables.
+
+    `features` are one layer's, or {layer: (n, ...)} where the auditor reads several.
+    """
     run = program(function, model)
     members = [jax.tree.map(jnp.asarray, variables) for variables in members]
-    out = np.empty((len(members), len(features)), np.float32)
+    out = np.empty((len(members), _length(features)), np.float32)
     begin = 0
     for rows, count in chunks(features, model.reduce):
-        rows = jnp.asarray(rows)
+        rows = jax.tree.map(jnp.asarray, rows)
         results = [run(variables, rows) for variables in members]  # queued before the copies
         for p, result in enumerate(results):
             out[p, begin : begin + count] = result[:count]

@@ -15,21 +15,22 @@ class TrainedAuditor:
     """An auditor of one audited model.
 
     Attributes:
-      model: the Linen module, or the configuration of a neighbour auditor; it has `kind`,
-        `layer` and `reduce`.
+      model: the Linen module, or the configuration of a neighbour or fusion auditor; it has
+        `kind` and `reduce`, and `layer` or `layers`.
       variables: tree of float32 arrays: parameters, normalisation, banks.
-      input_shape: shape of one row of the AAD that it reads.
+      input_shape: shape of one row of the AAD that it reads; {layer: shape} where `model` has
+        `layers`.
       audited_sha256: of the audited model on whose AAD it was trained.
       fit: how it was trained; JSON-able.
       calibration: {"members": (a,), "non_members": (b,)} scores of images that it was not
-        trained on; empty where none were given.
+        trained on, and what an audit keeps beside them; empty where none were given.
       meta: whatever else the exporter wants kept, measured operating points for one;
         JSON-able.
     """
 
     model: Any
     variables: Mapping
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]
     audited_sha256: str
     fit: Mapping = field(default_factory=dict)
     calibration: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -37,13 +38,13 @@ class TrainedAuditor:
 
     @property
     def kind(self) -> str:
-        """One of vanilla, cnn, neighbour."""
+        """One of vanilla, cnn, neighbour, fusion."""
         return self.model.kind
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose AAD `score` wants."""
-        return (self.model.layer,)
+        return tuple(self._shapes)
 
     @property
     def reduce(self) -> str:
@@ -58,17 +59,25 @@ class TrainedAuditor:
             gives.
 
         Raises:
-          InputError: the layer is absent or its rows have another shape.
+          InputError: a layer is absent or its rows have another shape.
         """
-        layer = self.model.layer
-        if layer not in aad:
-            raise InputError(f"the auditor reads {layer}; the AAD has {', '.join(aad)}")
-        shape = tuple(aad[layer].shape[1:])
-        if shape != self.input_shape:
-            raise InputError(
-                f"the auditor reads {layer} as {self.input_shape}; the AAD has {shape}"
-            )
-        return scoring.scores(self._function(), self.model, [self.variables], aad[layer])[0]
+        for layer, shape in self._shapes.items():
+            if layer not in aad:
+                raise InputError(f"the auditor reads {layer}; the AAD has {', '.join(aad)}")
+            found = tuple(aad[layer].shape[1:])
+            if found != shape:
+                raise InputError(f"the auditor reads {layer} as {shape}; the AAD has {found}")
+        if isinstance(self.input_shape, Mapping):
+            features = {layer: aad[layer] for layer in self.input_shape}
+        else:
+            features = aad[self.model.layer]
+        return scoring.scores(self._function(), self.model, [self.variables], features)[0]
+
+    @property
+    def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+        if isinstance(self.input_shape, Mapping):
+            return self.input_shape
+        return {self.model.layer: self.input_shape}
 
     def _function(self) -> Callable:
         return getattr(type(self.model), "probability", scoring.probability)

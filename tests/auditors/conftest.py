@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from mint_jax.auditors import CNN, FitConfig, Vanilla, fit_neighbours, fit_population
+from mint_jax.auditors import (
+    CNN,
+    Consistency,
+    FitConfig,
+    FusionConfig,
+    Neighbours,
+    Vanilla,
+    fit_fusions,
+    fit_neighbours,
+    fit_population,
+)
 
 
 def _vectors(n, channels, gap, seed=0):
@@ -68,3 +78,22 @@ def neighbour_toy():
     rows[0, ::2], rows[1, 1::2] = True, True
     fitted = fit_neighbours(embeddings, labels, *banks, rows)
     return fitted, embeddings, labels, *banks
+
+
+@pytest.fixture(scope="session")
+def fusion_toy(neighbour_toy):
+    """(population of 2 that reads an outcome, a view of it and conv4, their AAD)."""
+    _, embeddings, labels, *_ = neighbour_toy
+    rng = np.random.default_rng(4)
+    noise = rng.normal(size=embeddings.shape).astype(np.float32)
+    maxima = rng.uniform(1, 2, size=(300, 8)).astype(np.float32)
+    features = {"outcome": embeddings, "outcome@flip": embeddings + noise, "conv4": maxima}
+    parts = (
+        Neighbours(views=("flip",)),
+        Neighbours("conv4", centred=True),
+        Consistency("outcome", ("flip",)),
+    )
+    rows = np.zeros((2, 300), bool)
+    rows[0, ::2], rows[1, 1::2] = True, True
+    fitted = fit_fusions(features, labels, np.arange(300), rows, FusionConfig(parts))
+    return fitted, features

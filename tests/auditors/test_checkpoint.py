@@ -1,5 +1,6 @@
 """Export and reload of auditors."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -15,7 +16,7 @@ _SHA = "ab" * 32
 _AUDITED = SimpleNamespace(name="toy", sha256=_SHA)
 
 
-@pytest.fixture(params=["vanilla", "cnn", "neighbour"])
+@pytest.fixture(params=["vanilla", "cnn", "neighbour", "fusion"])
 def exported(request, tmp_path):
     """(auditor, its AAD, folder) of each kind."""
     fitted, features, *_ = request.getfixturevalue(f"{request.param}_toy")
@@ -26,7 +27,8 @@ def exported(request, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         auditors.save(auditor, tmp_path / "auditor")
-    return auditor, {auditor.layers[0]: features}, tmp_path / "auditor"
+    aad = features if isinstance(features, dict) else {auditor.layers[0]: features}
+    return auditor, aad, tmp_path / "auditor"
 
 
 def test_reload_scores_the_same_bits(exported):
@@ -41,10 +43,9 @@ def test_reload_scores_the_same_bits(exported):
 
 def test_a_score_depends_on_its_row_alone(exported):
     auditor, aad, _ = exported
-    layer, features = next(iter(aad.items()))
-    expected = auditor.score(aad)[290:293]
-    np.testing.assert_array_equal(auditor.score({layer: features[290:293]}), expected)
-    assert auditor.score({layer: features[:0]}).shape == (0,)
+    few, none = ({k: v[rows] for k, v in aad.items()} for rows in (slice(290, 293), slice(0)))
+    np.testing.assert_array_equal(auditor.score(few), auditor.score(aad)[290:293])
+    assert auditor.score(none).shape == (0,)
 
 
 def test_another_audited_model_is_refused(exported):
@@ -59,9 +60,8 @@ def test_the_record_names_what_a_verdict_needs(exported):
     record = json.loads((folder / "auditor.json").read_text())
     assert record["kind"] == auditor.kind and record["layers"] == list(auditor.layers)
     assert record["reduce"] == auditor.reduce and record["audited_sha256"] == _SHA
-    assert record["config"]["layer"] == auditor.layers[0]
     assert {"jax", "orbax-checkpoint"} <= set(record["versions"])
-    assert bool(record["warnings"]) == (auditor.kind == "neighbour")
+    assert bool(record["warnings"]) == (auditor.kind in ("neighbour", "fusion"))
 
 
 def test_saving_again_replaces(exported):
@@ -80,13 +80,28 @@ def test_wrong_aad(exported):
     with pytest.raises(InputError, match=f"reads {layer}; the AAD has conv9"):
         auditor.score({"conv9": aad[layer]})
     with pytest.raises(InputError, match=f"reads {layer} as"):
-        auditor.score({layer: aad[layer][..., :-1]})
+        auditor.score(aad | {layer: aad[layer][..., :-1]})
 
 
-def test_banks_are_announced_as_biometric_templates(neighbour_toy, tmp_path):
-    auditor = neighbour_toy[0].auditor(0, audited_sha256=_SHA)
+@pytest.mark.parametrize("kind", ["neighbour", "fusion"])
+def test_banks_are_announced_as_biometric_templates(kind, request, tmp_path):
+    fitted = request.getfixturevalue(f"{kind}_toy")[0]
     with pytest.warns(UserWarning, match="biometric templates"):
+        auditors.save(fitted.auditor(0, audited_sha256=_SHA), tmp_path)
+
+
+def test_an_auditor_without_banks_is_no_template(fusion_toy, tmp_path):
+    _, features = fusion_toy
+    config = auditors.FusionConfig((auditors.Consistency("outcome", ("flip",)),))
+    labels = np.arange(300) % 2
+    auditor = auditors.fit_fusion(features, labels, np.arange(300), config, audited_sha256=_SHA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
         auditors.save(auditor, tmp_path)
+    np.testing.assert_array_equal(auditors.load(tmp_path).score(features), auditor.score(features))
+    gated = dataclasses.replace(auditor, calibration={"support_bank": np.eye(4)})
+    with pytest.warns(UserWarning, match="biometric templates"):
+        auditors.save(gated, tmp_path)
 
 
 def test_folders_that_hold_no_auditor(vanilla_toy, tmp_path):
