@@ -1,75 +1,53 @@
-"""Attacks on models of the lab, each in turn the audited one, beside reference models or without.
+"""LiRA and RMIA on a model of the lab, with the other pairs of models as references.
 
-LiRA and RMIA are published for classifiers. A network without a head leaves them a named scalar
-t(x; M): RMIA compares likelihoods, (1 + cosine) / 2 or a membership probability, and LiRA, which
-takes Gaussians, reads their logits. LiRA on the margin of the own class reads the head as well.
-Sources: Carlini et al., arXiv 2112.03570, sections V and VI; Zarifzadeh et al., arXiv 2312.03262,
-section 3.
+Both are published for classifiers. A network without a head leaves them a named scalar t(x; M):
+RMIA compares likelihoods, (1 + cosine) / 2 or a membership probability, and LiRA, which takes
+Gaussians, reads their logits. LiRA on the margin of the own class reads the head as well. Sources:
+Carlini et al., arXiv 2112.03570, sections V and VI; Zarifzadeh et al., arXiv 2312.03262, section 3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit
-from tqdm import tqdm
+from scipy.special import expit, logit
 
-from experiments.lab_references import Study
 from mint_jax import baselines
-from mint_jax.baselines import BASELINES, Baseline
 from mint_jax.evidence import metrics
 
 _SMALLEST = 1e-6  # of p and 1 - p; float32 rounds a cosine of nearly one
 _OFFLINE = np.linspace(0, 1, 11)  # values that are tried for RMIA's a
-_FPR = 0.01
-_CATALOGUE = BASELINES | {
-    "neighbour": Baseline("neighbour", "neighbour auditor", "known members"),
-    "own_margin": Baseline("own_margin", "margin of the own class's centre", "head"),
-}
-_ACCESS = {  # of LiRA and RMIA, by the scalar that they read
+_COSINES = ("flip", "jitter")
+ACCESS = {  # of LiRA and RMIA, by the scalar that they read
     "flip": "reference models",
     "jitter": "reference models",
     "neighbour": "known members and reference models",
+    "fusion": "known members and reference models",
     "own_margin": "head and reference models",
 }
-_ORDER = ("embedding", "weights", "known members", "head", *dict.fromkeys(_ACCESS.values()))
 
 
-def compare(study: Study, gamma: float) -> list[dict]:
-    """Every score on the same photos, each model in turn as the audited one.
+@dataclass(frozen=True)
+class Study:
+    """What all models say of all photos.
 
-    Args:
-      study: readings of all models.
-      gamma: of RMIA.
-
-    Returns:
-      [{"name", "scalar" that a reference-model attack reads or None, "title", "access", and what
-      `metrics.over_models` says}], least access first.
+    Attributes:
+      in_mask: (models, n) bool, whether a model trained on a photo; rows 2 i and 2 i + 1 are of a
+        pair.
+      scalars: {scalar: (models, n)}; higher is rather a member. Those of auditors are logits.
+      strangers: {scalar: (models, m)} of photos of people in no training; without the scalars that
+        read the own class.
     """
-    models = range(len(study.in_mask))
-    scores = [dict(attacks(study, target, gamma)) for target in models]
-    rows = []
-    for name, scalar in tqdm(scores[0], "resampling"):
-        tests = [
-            (study.in_mask[i].astype(int), scores[i][name, scalar], study.identities)
-            for i in models
-        ]
-        known = _CATALOGUE[name]
-        rows.append(
-            {
-                "name": name,
-                "scalar": scalar,
-                "title": f"{known.title}: {_CATALOGUE[scalar].title}" if scalar else known.title,
-                "access": _ACCESS[scalar] if scalar else known.access,
-                **metrics.over_models(tests, fpr=_FPR),
-            }
-        )
-    return sorted(rows, key=lambda row: _ORDER.index(row["access"]))
+
+    in_mask: np.ndarray
+    scalars: Mapping[str, np.ndarray]
+    strangers: Mapping[str, np.ndarray]
 
 
 def attacks(
     study: Study, target: int, gamma: float
-) -> Iterator[tuple[tuple[str, str | None], np.ndarray]]:
-    """All scores of the photos under one model.
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    """Scores of the photos under one model, beside those under its references.
 
     Args:
       study: readings of all models; of the target's complement none is read.
@@ -77,13 +55,11 @@ def attacks(
       gamma: of RMIA.
 
     Yields:
-      (name, scalar that a reference-model attack reads or None), scores (n,).
+      (attack, the scalar that it reads), scores (n,).
     """
-    for name, t in study.scalars.items():
-        yield (name, None), t[target]
-    references = _without_pair(np.arange(len(study.in_mask)), target)
+    references = without_pair(np.arange(len(study.in_mask)), target)
     in_mask = study.in_mask[references]
-    for name in (name for name in _ACCESS if name in study.scalars):
+    for name in (name for name in ACCESS if name in study.scalars):
         likely = name in study.strangers
         t = logit(_likelihood(name, study.scalars[name])) if likely else study.scalars[name]
         yield ("lira_online", name), baselines.lira_online(t[references], in_mask, t[target])
@@ -93,13 +69,14 @@ def attacks(
             yield ("rmia", name), _rmia(study, name, target, references, a, gamma)
 
 
-def _without_pair(models: np.ndarray, target: int) -> np.ndarray:
+def without_pair(models: np.ndarray, target: int) -> np.ndarray:
     """The models but `target` and its complement, which would give the truth away."""
     return models[models // 2 != target // 2]
 
 
 def _likelihood(name: str, values: np.ndarray) -> np.ndarray:
-    p = values.astype(float) if name == "neighbour" else (1 + values.astype(float)) / 2
+    values = values.astype(float)
+    p = (1 + values) / 2 if name in _COSINES else expit(values)
     return np.clip(p, _SMALLEST, 1 - _SMALLEST)
 
 
@@ -122,7 +99,7 @@ def _rmia(
 def _choose_a(study: Study, name: str, references: np.ndarray, gamma: float) -> float:
     """RMIA's a that is best against the first reference, whose members are known."""
     first, members = references[0], study.in_mask[references[0]]
-    others = _without_pair(references, first)
+    others = without_pair(references, first)
 
     def found(a: float) -> float:
         scores = _rmia(study, name, first, others, a, gamma)

@@ -1,0 +1,57 @@
+"""Figures of a lab's models: which of them are measured, and by whom."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from experiments import comparison, lab_pairs
+
+
+def bench(by, photos=4, people=50):
+    identities = np.random.default_rng(0).permutation(np.repeat(np.arange(people), photos))
+    members = lab_pairs.halves(identities, by, 5, seed=0)[::2]
+    return comparison.Bench(by, identities, members, np.arange(5) < 2)
+
+
+def test_models_that_choose_are_not_tested():
+    found, rng = bench("identity"), np.random.default_rng(1)
+    scores = rng.standard_normal(found.members.shape)
+    scores[:2] += 10 * found.members[:2]
+    cell = found.measure(scores)
+    aucs = [roc_auc_score(m, s) for m, s in zip(found.members, scores)]
+    assert cell["auc"] == pytest.approx(np.mean(aucs[2:])) and cell["validation_auc"] == 1
+    assert (cell["models"], cell["n_test"]) == (3, 600)
+
+
+def test_a_person_is_the_mean_of_the_photos():
+    found, rng = bench("identity"), np.random.default_rng(1)
+    scores = rng.standard_normal(found.members.shape) + 0.5 * found.members
+    cell = found.measure(scores)
+    aucs = []
+    for members, row in zip(found.members[2:], scores[2:]):
+        own = [found.identities == person for person in range(50)]
+        aucs.append(roc_auc_score([members[o][0] for o in own], [row[o].mean() for o in own]))
+    assert cell["person"]["auc"] == pytest.approx(np.mean(aucs))
+    assert cell["person"]["n_test"] == 150 and cell["person"]["auc"] > cell["auc"]
+    assert "image_given_person" not in cell
+
+
+def test_given_the_person_what_people_have_in_common_is_no_difference():
+    found, rng = bench("image"), np.random.default_rng(1)
+    level = rng.normal(0, 5, 50)[found.identities]
+    scores = level + rng.standard_normal(found.members.shape) + 2 * found.members
+    cell, level_free = found.measure(scores), found.measure(scores - level)
+    assert cell["image_given_person"] == level_free["image_given_person"]
+    assert cell["image_given_person"]["auc"] > 0.9 > 0.7 > cell["auc"]
+    assert "person" not in cell
+    alone = bench("identity", photos=1)
+    assert not {"person", "image_given_person"} & alone.measure(rng.random((5, 50))).keys()
+
+
+def test_references_are_drawn_among_models_that_did_not_see_the_photo():
+    in_mask = lab_pairs.halves(np.repeat(np.arange(30), 2), "image", 4, 0)
+    marks = np.where(in_mask, -1, np.arange(8)[:, None])
+    drawn = comparison._unseen(marks, in_mask, 4, np.random.default_rng(0))
+    assert drawn.shape == (60, 4) and (drawn >= 0).all()
+    assert (np.sort(drawn)[:, 1:] > np.sort(drawn)[:, :-1]).all()
+    assert len(np.unique(drawn[:, 0])) == 8
