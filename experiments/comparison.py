@@ -21,7 +21,7 @@ from mint_jax.evidence import metrics
 _FPR = 0.01
 _TITLES = BASELINES | {
     "foreign_centre": Baseline(
-        "foreign_centre", "cosine to the nearest centre of another class", "head"
+        "foreign_centre", "distance to the nearest centre of another class", "head"
     ),
     "own_margin": Baseline("own_margin", "margin of the own class's centre", "head"),
 }

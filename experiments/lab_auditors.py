@@ -268,15 +268,16 @@ def head_scores(reading: Reading, own_known: bool) -> dict[str, np.ndarray]:
         photo of a class that the head lacks was not trained on.
 
     Returns:
-      {"nearest_centre": (n + m,), "foreign_centre": (n,) cosine to the nearest centre but the own
-      class's, and with `own_known` "own_centre" and "own_margin": (n,)}.
+      {"nearest_centre": (n + m,), "foreign_centre": (n,) the negative cosine to the nearest centre
+      but the own class's, from which training pushes a photo away, and with `own_known`
+      "own_centre" and "own_margin": (n,)}.
     """
     embeddings, n = reading.aad["outcome"], len(reading.members)
     nearest = baselines.nearest_centre(embeddings, reading.head)
     classed = embeddings[:n], reading.head, np.maximum(reading.classes, 0)
     own, margin = baselines.own_centre(*classed), baselines.own_margin(*classed)
     has = reading.classes >= 0
-    found = {"nearest_centre": nearest, "foreign_centre": np.where(has, own - margin, nearest[:n])}
+    found = {"nearest_centre": nearest, "foreign_centre": -np.where(has, own - margin, nearest[:n])}
     if own_known:
         found |= {"own_centre": np.where(has, own, -1), "own_margin": np.where(has, margin, -2)}
     return found
