@@ -6,14 +6,16 @@ references, which the intervals do not know.
 """
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from experiments import lab_attacks, lab_auditors
+from experiments import comparison_report, lab_attacks, lab_auditors, versions
 from experiments.lab_pairs import Models
 from mint_jax.baselines import BASELINES, Baseline
 from mint_jax.evidence import metrics
@@ -86,6 +88,49 @@ class Bench:
         return metrics.over_models(tests, fpr=_FPR)
 
 
+def run(config: ConfigDict, workdir: Path) -> dict:
+    """Compares on all labs, and writes `workdir/compare.json` and a plot a lab.
+
+    Args:
+      config: see `experiments/configs/compare_auditors.py`.
+      workdir: gets a folder of each lab, in which are its models, `00/`, `02/` and so on.
+
+    Returns:
+      The content of the file: {"labs": {name: {"title", "by", "input_size", "photos", "people",
+      "models" and "validation": which are tested and which choose, "training_loss": [of each
+      model's last epoch], "chosen": auditor, "rows": [{"name", "title", "access", and what
+      `Bench.measure` says}], "coverage": [{"coverage", and what `metrics.over_models`
+      says of the chosen one}], "zoo": [{"references", "r2", "r2_range", and what `measure` says of
+      the fused score given theirs}], "prototypes": {"cosine", "cosine_range", "auc", "auc_ci95",
+      "models"} or None, "notes"}}, "config", "date", "device", "versions"}.
+
+    Raises:
+      InputError: what `Models` raises.
+    """
+    labs = {name: _compared(name, config, workdir) for name in config.labs}
+    found = {"labs": labs, "config": config.to_dict(), **versions.describe()}
+    (workdir / "compare.json").write_text(json.dumps(found, indent=1) + "\n")
+    for name, lab in labs.items():
+        (workdir / f"{name}.svg").write_text(comparison_report.picture(lab))
+    return found
+
+
+def _compared(name: str, config: ConfigDict, workdir: Path) -> dict:
+    """An entry of "labs", out of the lab's folder where it was finished with this configuration."""
+    lab, folder = config.labs[name], workdir / name
+    asked = config.to_dict() | {"labs": {name: lab.to_dict()}}
+    asked = json.loads(json.dumps(asked))
+    path = folder / "compare.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept["config"] == asked:
+            return kept["found"]
+    models = Models(lab, folder, workdir / "photos", config.workers)
+    found = compare(models, lab, config)
+    path.write_text(json.dumps({"config": asked, "found": found}) + "\n")
+    return found
+
+
 def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
     """Trains and reads what is missing, and measures all auditors on the models of a lab.
 
@@ -95,7 +140,7 @@ def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
       config: the auditors, and what else is asked; see `experiments/configs/compare_auditors.py`.
 
     Returns:
-      An entry of "labs" of compare.json, see `experiments.compare_auditors`.
+      An entry of "labs" of compare.json, see `run`.
     """
     specs = lab_auditors.resolve(config.auditors, models.views, lab.labels == "identity")
     found = _scores(models, lab, specs, config.seed)

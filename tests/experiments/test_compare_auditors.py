@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from experiments import compare_auditors, lab_auditors, lab_pairs
+from experiments import comparison, comparison_report, lab_auditors, lab_pairs
 from experiments.configs import compare_auditors as defaults
 from mint_jax.errors import InputError
 
@@ -30,7 +30,7 @@ def tiny():
 def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
     trainings, monkeypatch, tmp_path
 ):
-    found = compare_auditors.run(tiny(), tmp_path)
+    found = comparison.run(tiny(), tmp_path)
     assert json.loads((tmp_path / "compare.json").read_text()) == json.loads(json.dumps(found))
     assert ET.fromstring((tmp_path / "people.svg").read_text()).tag.endswith("svg")
     people = found["labs"]["people"]
@@ -53,19 +53,19 @@ def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
     assert people["zoo"][0]["auc"] == rows["fusion"]["auc"]
     assert people["prototypes"]["auc"] == rows["prototypes_estimated"]["auc"]
 
-    text = "\n".join(compare_auditors.table(people))
+    text = "\n".join(comparison_report.table(people))
     for row in rows.values():
         assert row["title"] in text and row["access"] in text
     assert "fusion given 2 reference models" in text and "75% of the people known" in text
 
     monkeypatch.setattr(lab_auditors, "fit", None)
-    again = compare_auditors.run(tiny(), tmp_path)
+    again = comparison.run(tiny(), tmp_path)
     assert again["labs"] == json.loads(json.dumps(found["labs"]))
     monkeypatch.setattr(lab_pairs.Models, "_read", None)
     other = tiny()
     other.coverages = (0.5,)
     with pytest.raises(TypeError):  # figures are asked anew, of readings that are kept
-        compare_auditors.run(other, tmp_path)
+        comparison.run(other, tmp_path)
 
 
 def test_labs_are_of_the_recipes_that_they_are_said_to_be():

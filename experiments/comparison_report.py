@@ -1,15 +1,59 @@
-"""A lab's comparison as a picture: every auditor's AUC, and what more knowledge is worth."""
+"""A lab's comparison as a table and as a picture, with what more knowledge is worth."""
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mint_jax.report import words
 from mint_jax.report.plots import COLOURS, MUTED
 
 _WIDTH = 24  # characters of a curve's title
+_PERSON = {
+    "person": "people, by the mean of their photos",
+    "image_given_person": "used photos among a person's own",
+}
+
+
+def table(found: Mapping) -> Iterator[str]:
+    """Lines of a lab's table, grouped by access: only equal access is compared."""
+    first, access = found["rows"][0], None
+    width = max(len(row["title"]) for row in found["rows"])
+    yield (
+        f"{found['title']}: {first['models']} models at {found['input_size']} pixels, training "
+        f"loss up to {max(found['training_loss']):.2f}, n = {first['n_test']:,}, 95% intervals "
+        f"{first['interval']}, .500 is chance"
+    )
+    for row in found["rows"]:
+        if row["access"] != access:
+            access = row["access"]
+            yield f"\n{access:{width + 2}}  {'AUC':17}  TPR at 1% FPR"
+        yield f"  {row['title']:{width}}  {_figures(row)}"
+    chosen = next(row for row in found["rows"] if row["name"] == found["chosen"])
+    yield (
+        f"\nchosen, AUC {words.rate(chosen['validation_auc'])} on other models "
+        f"({len(found['validation'])}): {chosen['title']}"
+    )
+    for key, title in _PERSON.items():
+        if key in chosen:
+            yield f"  {title}, n = {chosen[key]['n_test']:,}: {_figures(chosen[key])}"
+    for row in found["coverage"]:
+        yield f"  {words.percent(row['coverage'])} of the people known: {_figures(row)}"
+    for row in found["zoo"][1:]:
+        yield (
+            f"  fusion given {row['references']} reference models (R2 {words.rate(row['r2'])}): "
+            f"{_figures(row)}"
+        )
+    if found["prototypes"]:
+        cosine = words.rate(found["prototypes"]["cosine"])
+        yield f"  estimated prototypes, cosine {cosine}: {words.figure(found['prototypes'], 'auc')}"
+
+
+def _figures(row: Mapping) -> str:
+    tpr = "-" if row["tpr_at_fpr"] is None else words.figure(row, "tpr_at_fpr")
+    return f"{words.figure(row, 'auc')}  {tpr}"
 
 
 def picture(found: Mapping) -> str:
