@@ -5,6 +5,7 @@ tested models, and over the people of each; the models share photos and, where t
 references, which the intervals do not know.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping
@@ -100,9 +101,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
       "models" and "validation": which are tested and which choose, "training_loss": [of each
       model's last epoch], "chosen": auditor, "rows": [{"name", "title", "access", and what
       `Bench.measure` says}], "coverage": [{"coverage", and what `metrics.over_models`
-      says of the chosen one}], "zoo": [{"references", "r2", "r2_range", and what `measure` says of
-      the fused score given theirs}], "prototypes": {"cosine", "cosine_range", "auc", "auc_ci95",
-      "models"} or None, "notes"}}, "config", "date", "device", "versions"}.
+      says of the chosen one}], "null": the same of the chosen one, told another model's members, of
+      whom the audited model knows nothing, "zoo": [{"references", "r2", "r2_range", and what
+      `measure` says of the fused score given theirs}], "prototypes": {"cosine", "cosine_range",
+      "auc", "auc_ci95", "models"} or None, "notes"}}, "config", "date", "device", "versions"}.
 
     Raises:
       InputError: what `Models` raises.
@@ -238,6 +240,20 @@ def _coverage(
         {"coverage": share, **metrics.over_models(found, fpr=_FPR)}
         for share, found in tests.items()
     ]
+
+
+def _null(models: Models, bench: Bench, spec: Mapping, seed: int) -> dict:
+    """Figures of an auditor that is told, and asked about, members of a model of another pair."""
+    tests = []
+    for place, i in enumerate(bench.tested):
+        model = models.audited[i]
+        others = lab_attacks.without_pair(models.audited, model)
+        members = models.in_mask[others[place % len(others)]]
+        reading = dataclasses.replace(models.reading(model), members=members)
+        fit = functools.partial(lab_auditors.fit, spec, reading, seed=seed)
+        scores = lab_auditors.cross_scores(fit, reading, seed)[: len(members)]
+        tests.append((members.astype(int), scores, bench.identities))
+    return metrics.over_models(tests, fpr=_FPR)
 
 
 def _zoo(

@@ -39,6 +39,7 @@ def table(found: Mapping) -> Iterator[str]:
     for key, title in _PERSON.items():
         if key in chosen:
             yield f"  {title}, n = {chosen[key]['n_test']:,}: {_figures(chosen[key])}"
+    yield f"  told another model's members, a null: {_figures(found['null'])}"
     for row in found["coverage"]:
         yield f"  {words.percent(row['coverage'])} of the people known: {_figures(row)}"
     for row in found["zoo"][1:]:

@@ -47,6 +47,7 @@ def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
     headless = [rows[name] for name in QUICK]
     best = max(row["validation_auc"] for row in headless)
     assert rows[people["chosen"]]["validation_auc"] == best
+    assert (people["null"]["models"], people["null"]["n_test"]) == (4, 4 * n)
     at_half, beyond = people["coverage"]
     assert at_half["auc"] == rows[people["chosen"]]["auc"] and beyond["n_test"] < n * 1.2
     assert [row["references"] for row in people["zoo"]] == [0, 1, 2]

@@ -1,10 +1,12 @@
 """Figures of a lab's models: which of them are measured, and by whom."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from experiments import comparison, lab_pairs
+from experiments import comparison, lab_auditors, lab_pairs
 
 
 def bench(by, photos=4, people=50):
@@ -55,3 +57,25 @@ def test_references_are_drawn_among_models_that_did_not_see_the_photo():
     assert drawn.shape == (60, 4) and (drawn >= 0).all()
     assert (np.sort(drawn)[:, 1:] > np.sort(drawn)[:, :-1]).all()
     assert len(np.unique(drawn[:, 0])) == 8
+
+
+def test_told_another_models_members_an_auditor_finds_nothing():
+    """The embeddings tell the model's own members from the others, and nothing else."""
+    found, rng = bench("identity"), np.random.default_rng(0)
+    masks = np.concatenate([found.members, ~found.members])[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]
+    own = {i: rng.standard_normal((200, 8)) + 2 * masks[i, :, None] for i in range(10)}
+
+    def reading(i):
+        empty = np.zeros((200, 0)), np.zeros(200, int), np.zeros((1, 8))
+        aad = {"outcome": own[i].astype(np.float32)}
+        return lab_pairs.Reading(aad, {}, empty[0], found.identities, masks[i], *empty[1:])
+
+    models = SimpleNamespace(audited=np.arange(0, 10, 2), in_mask=masks, reading=reading)
+    spec = {"kind": "fusion", "parts": [{"kind": "neighbours"}]}
+    null = comparison._null(models, found, spec, 0)
+    assert null["models"] == 3 and null["auc_ci95"][0] < 0.5 < null["auc_ci95"][1]
+    assert null["auc"] < 0.65
+    score = lab_auditors.cross_scores(
+        lambda known: lab_auditors.fit(spec, reading(4), known, 0), reading(4), 0
+    )
+    assert roc_auc_score(masks[4], score) > 0.9
