@@ -182,6 +182,7 @@ def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
         "chosen": chosen,
         "rows": sorted(rows, key=lambda row: _ORDER.index(row["access"])),
         "coverage": _coverage(models, bench, specs[chosen], scores[chosen], config),
+        "null": _null(models, bench, specs[chosen], config.seed),
         "zoo": zoo,
         "prototypes": _prototypes(models, bench, rows, config.seed),
         "notes": models.notes,
