@@ -1,5 +1,7 @@
 """IResNet: what the import's comparison with onnxruntime does not show."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,3 +48,24 @@ def test_prelu_has_a_slope_a_channel():
 def test_unknown_depths():
     with pytest.raises(InputError, match="iresnet101.*iresnet18.*iresnet200"):
         iresnet("iresnet101")
+
+
+def test_small_maps_are_trained_as_large_ones_are(monkeypatch):
+    """On a CPU they take another path; embeddings, gradients and statistics are the same."""
+    module = iresnet("iresnet18", width=1 / 16, embedding_size=8)
+    x = np.random.default_rng(0).standard_normal((8, 28, 28, 3)).astype("f")
+    variables = module.init(jax.random.key(0), x)
+    statistics = variables["batch_stats"]
+
+    def trained():
+        def loss(params):
+            given = {"params": params, "batch_stats": statistics}
+            (y, _), updates = module.apply(given, x, train=True, mutable=["batch_stats"])
+            return (y**2 * np.arange(8)).sum(), updates
+
+        return jax.grad(loss, has_aux=True)(variables["params"])
+
+    found = trained()
+    monkeypatch.setattr(sys.modules[type(module).__module__], "_SMALL", 0)
+    for a, b in zip(*map(jax.tree.leaves, (found, trained())), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4 * max(1, np.abs(b).max()))
