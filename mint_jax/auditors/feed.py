@@ -1,6 +1,7 @@
 """Hands a population's rows to the devices: all of them once, or a few steps at a time."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,25 +17,26 @@ _ROWS = 512  # resident rows are padded to a multiple, so that like jobs share a
 class Feed:
     """Yields (features, batch) as the programs of `fit.py` take them.
 
-    `features` are all rows, on every device, or only those of the segment, each device
-    holding its own auditors'. Either way a batch names rows of what is there, so one
-    program serves both. A batch also says how many steps each auditor takes in it and how
-    many it has taken before.
+    `features` are an array or {layer: array}: all rows, on every device, or only those of the
+    segment, each device holding its own auditors'. Either way a batch names rows of what is
+    there, so one program serves both. A batch also says how many steps each auditor takes in
+    it and how many it has taken before.
     """
 
     def __init__(
         self,
-        features: np.ndarray,
+        features: np.ndarray | dict[str, np.ndarray],
         members: list[Part],
         batch_size: int,
         resident_bytes: int,
     ):
-        mapped = isinstance(features, np.memmap)
-        self._features = features if mapped else np.asarray(features, np.float32)
+        leaves = jax.tree.leaves(features)
+        mapped = any(isinstance(x, np.memmap) for x in leaves)
+        resident = not mapped and sum(x.nbytes for x in leaves) <= resident_bytes
+        self._features = features if mapped else jax.tree.map(_single, features)
         self._size = batch_size
-        resident = not mapped and features.nbytes <= resident_bytes
-        self._resident = parallel.replicate(_rounded(self._features)) if resident else None
-        self.example = np.zeros((1, *features.shape[1:]), np.float32)
+        self._resident = jax.tree.map(_placed, self._features) if resident else None
+        self.example = jax.tree.map(lambda x: np.zeros((1, *x.shape[1:]), np.float32), features)
         self._train_steps = self._segment(max(len(part.train) for part in members))
         self._held_steps = self._segment(max(len(part.validation) for part in members))
         self._held: tuple[list[Part], list] = ([], [])
@@ -43,9 +45,12 @@ class Feed:
         steps = -(-rows // self._size)
         return steps if self._resident is not None else min(steps, _SEGMENT)
 
-    def statistics(self, lot: list[Part], function: Callable) -> dict[str, np.ndarray]:
-        """`function(features, rows)` of each auditor's training part, stacked."""
-        each = [function(self._features, part.train) for part in lot]
+    def statistics(self, lot: list[Part], function: Callable) -> dict:
+        """`function(features, rows)` of each layer and auditor's training part, stacked."""
+        each = [
+            jax.tree.map(lambda x, part=part: function(x, part.train), self._features)
+            for part in lot
+        ]
         return jax.tree.map(lambda *x: np.stack(x), *each)
 
     def training(self, lot: list[Part], epoch: int) -> Iterator[tuple]:
@@ -77,16 +82,20 @@ class Feed:
             features, batch["rows"] = self._place(batch["rows"])
             yield features, parallel.shard(batch)
 
-    def _place(self, rows: np.ndarray) -> tuple[jax.Array, np.ndarray]:
+    def _place(self, rows: np.ndarray) -> tuple[Any, np.ndarray]:
         """Features on the devices, and where in them `rows` are."""
         if self._resident is not None:
             return self._resident, rows
-        gathered = np.asarray(self._features[rows.reshape(-1)], np.float32)
-        per_device = rows.size // parallel.device_count()
+        flat, per_device = rows.reshape(-1), rows.size // parallel.device_count()
+        gathered = jax.tree.map(lambda x: parallel.shard(_single(x[flat])), self._features)
         local = np.arange(rows.size, dtype=np.int32) % per_device
-        return parallel.shard(gathered), local.reshape(rows.shape)
+        return gathered, local.reshape(rows.shape)
 
 
-def _rounded(features: np.ndarray) -> np.ndarray:
+def _single(features: np.ndarray) -> np.ndarray:
+    return np.asarray(features, np.float32)
+
+
+def _placed(features: np.ndarray) -> jax.Array:
     padding = [(0, -len(features) % _ROWS)] + [(0, 0)] * (features.ndim - 1)
-    return np.pad(features, padding)
+    return parallel.replicate(np.pad(features, padding))

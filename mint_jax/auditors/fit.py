@@ -1,4 +1,4 @@
-"""Trains populations of auditors with Optax: over seeds and training parts, for one layer.
+"""Trains populations of auditors with Optax: over seeds and training parts, on the same AAD.
 
 An auditor's result depends on its own rows, seed and configuration: its batches, its
 dropout and its early stopping are its own, whoever is trained beside it. Equal calls give
@@ -36,8 +36,8 @@ class FitConfig:
       epochs: at most.
       patience: epochs without a lower validation loss before an auditor stops.
       min_delta: by how much lower, in nats, a validation loss must be to count.
-      resident_bytes: features up to this size live on the device; larger ones, and a
-        `np.memmap` of any size, are handed over a few steps at a time.
+      resident_bytes: features up to this size, all layers together, live on the device; larger
+        ones, and a `np.memmap` of any size, are handed over a few steps at a time.
     """
 
     optimizer: str = "adam"
@@ -55,7 +55,7 @@ class FitConfig:
 
 def fit_population(
     module: Vanilla | CNN,
-    features: np.ndarray,
+    features: np.ndarray | dict[str, np.ndarray],
     labels: np.ndarray,
     train: np.ndarray,
     validation: np.ndarray,
@@ -63,14 +63,15 @@ def fit_population(
     config: FitConfig | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> Population:
-    """Trains P auditors that read the same layer, each on its own rows with its own seed.
+    """Trains P auditors that read the same layers, each on its own rows with its own seed.
 
     Auditors with about equally many steps in an epoch run together, divided over the
     devices.
 
     Args:
       module: the auditor, with its layer.
-      features: AAD of that layer, (n, C) or (n, H, W, C) float32; may be a `np.memmap`.
+      features: AAD of that layer, (n, C) or (n, H, W, C) float32; {layer: (n, H, W, C)} for a
+        CNN that reads several. An array may be a `np.memmap`.
       labels: (n,) 1 = member; (P, n) where each auditor has labels of its own.
       train, validation: (P, n) bool; the rows in neither are not read.
       seeds: (P,) non-negative; of the initial weights, the order of batches and dropout.
@@ -81,11 +82,16 @@ def fit_population(
       The auditors at the epoch of their lowest validation loss.
 
     Raises:
-      InputError: parts that overlap, lack a class or have the wrong shape.
+      InputError: parts that overlap, lack a class or have the wrong shape, or AAD of another
+        number of rows.
       FloatingPointError: a validation loss that is not finite.
     """
     config = config or FitConfig()
     members = schedule.parts(labels, train, validation, seeds)
+    count = len(members[0].labels)
+    for x in jax.tree.leaves(features):
+        if len(x) != count:
+            raise InputError(f"AAD of shape {x.shape} cannot belong to {count} labels")
     feed = Feed(features, members, config.batch_size, config.resident_bytes)
     results: list = [None] * len(members)
     for lot in _lots(members, config.batch_size, together(module)):
@@ -93,7 +99,7 @@ def fit_population(
         for p, result in zip(lot, fitted):
             results[p] = result
     variables, losses, epochs = zip(*results)
-    shape = tuple(features.shape[1:])
+    shape = jax.tree.map(lambda x: tuple(x.shape[1:]), features)
     return Population(module, config, list(variables), np.array(losses), np.array(epochs), shape)
 
 
@@ -122,8 +128,9 @@ def _fit_lot(module, config, feed, lot, on_epoch) -> list:
     stopping = _Stopping(len(padded), config.patience, config.min_delta)
     for _ in range(config.epochs):
         for arguments in feed.training(padded, stopping.epoch):
+            jax.block_until_ready(state)  # or segments that wait would fill the memory
             state = run.train(state, *arguments)
-        sums = [run.loss(state, *arguments) for arguments in feed.validation(padded)]
+        sums = (run.loss(state, *arguments) for arguments in feed.validation(padded))
         loss = sum(np.asarray(s, np.float64).reshape(-1) for s in sums)
         loss /= [len(part.validation) for part in padded]
         if not np.isfinite(loss).all():

@@ -1,4 +1,4 @@
-"""What `fit_population` returns: P trained auditors of one layer."""
+"""What `fit_population` returns: P trained auditors of the same layers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mint_jax.auditors import scoring
-from mint_jax.auditors.trained import TrainedAuditor
+from mint_jax.auditors.trained import TrainedAuditor, select
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Population:
       variables: P trees: "params" and "normalisation".
       validation_loss: (P,) the lowest cross-entropy on the validation part.
       epoch: (P,) where it was reached.
-      input_shape: shape of one row of AAD.
+      input_shape: shape of one row of AAD; {layer: shape} where they read several layers.
     """
 
     module: Any
@@ -28,13 +28,19 @@ class Population:
     variables: list[dict]
     validation_loss: np.ndarray
     epoch: np.ndarray
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]
 
     def __len__(self) -> int:
         return len(self.variables)
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Membership probabilities (P, m) float32 of AAD (m, ...)."""
+    def predict(self, features: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+        """Membership probabilities (P, m) float32 of AAD (m, ...), or {layer: (m, ...)}.
+
+        Raises:
+          InputError: of several layers one is absent, or its rows have another shape.
+        """
+        if isinstance(self.input_shape, Mapping):
+            features = select(features, self.input_shape)
         return scoring.scores(scoring.probability, self.module, self.variables, features)
 
     def auditor(

@@ -21,7 +21,9 @@ def together(module: Vanilla | CNN) -> bool:
     return module.together or jax.default_backend() != "cpu"
 
 
-def initial_params(module: Vanilla | CNN, example: np.ndarray, seed: int) -> dict:
+def initial_params(
+    module: Vanilla | CNN, example: np.ndarray | dict[str, np.ndarray], seed: int
+) -> dict:
     """He-normal kernels and zero biases, drawn by NumPy: equal on all kinds of devices."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
@@ -59,7 +61,8 @@ def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Pro
 
     def losses(params, state, features, batch, step, **kw):
         variables = {"params": params, "normalisation": state["normalisation"]}
-        logits, penalty = module.apply(variables, features[batch["rows"][step]], **kw)
+        rows = jax.tree.map(lambda x: x[batch["rows"][step]], features)
+        logits, penalty = module.apply(variables, rows, **kw)
         loss = optax.sigmoid_binary_cross_entropy(logits, batch["labels"][step])
         return loss, penalty, batch["weights"][step]
 

@@ -11,8 +11,8 @@ import numpy as np
 _ROWS = {"max": 256, "map": 32}
 
 
-def probability(module: Any, variables: dict, features: jax.Array) -> jax.Array:
-    """Membership probabilities (B,) of a Linen auditor for AAD (B, ...)."""
+def probability(module: Any, variables: dict, features: jax.Array | dict) -> jax.Array:
+    """Membership probabilities (B,) of a Linen auditor for AAD (B, ...), or {layer: (B, ...)}."""
     return jax.nn.sigmoid(module.apply(variables, features)[0])
 
 
@@ -50,7 +50,7 @@ def _length(features: Any) -> int:
 
 def _chunk(features: np.ndarray, begin: int, size: int) -> np.ndarray:
     rows = np.asarray(features[begin : begin + size])
-    rows = rows if np.issubdtype(rows.dtype, np.integer) else rows.astype(np.float32)
+    rows = rows if np.issubdtype(rows.dtype, np.integer) else rows.astype(np.float32, copy=False)
     return np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1))
 
 

@@ -1,6 +1,6 @@
 """Standardisation of AAD with the statistics of an auditor's own training part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,15 @@ _DEAD = 1e-6  # a spread below this share of the largest value is rounding, not 
 
 
 class Standardise(nn.Module):
-    """(x - mean) * scale per channel, (..., C), from the collection `normalisation`."""
+    """(x - mean) * scale per channel, (..., C), from the collection `normalisation`.
+
+    {layer: (..., C)} is standardised layer by layer.
+    """
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array | Mapping) -> jax.Array | dict:
+        if isinstance(x, Mapping):
+            return {layer: Standardise(name=layer)(own) for layer, own in x.items()}
         channels = x.shape[-1:]
         mean = self.variable("normalisation", "mean", jnp.zeros, channels)
         scale = self.variable("normalisation", "scale", jnp.ones, channels)

@@ -18,8 +18,8 @@ class TrainedAuditor:
       model: the Linen module, or the configuration of a neighbour or fusion auditor; it has
         `kind` and `reduce`, and `layer` or `layers`.
       variables: tree of float32 arrays: parameters, normalisation, banks.
-      input_shape: shape of one row of the AAD that it reads; {layer: shape} where `model` has
-        `layers`.
+      input_shape: shape of one row of the AAD that it reads; {layer: shape} where it reads
+        several layers.
       audited_sha256: of the audited model on whose AAD it was trained.
       fit: how it was trained; JSON-able.
       calibration: {"members": (a,), "non_members": (b,)} scores of images that it was not
@@ -61,16 +61,9 @@ class TrainedAuditor:
         Raises:
           InputError: a layer is absent or its rows have another shape.
         """
-        for layer, shape in self._shapes.items():
-            if layer not in aad:
-                raise InputError(f"the auditor reads {layer}; the AAD has {', '.join(aad)}")
-            found = tuple(aad[layer].shape[1:])
-            if found != shape:
-                raise InputError(f"the auditor reads {layer} as {shape}; the AAD has {found}")
-        if isinstance(self.input_shape, Mapping):
-            features = {layer: aad[layer] for layer in self.input_shape}
-        else:
-            features = aad[self.model.layer]
+        features = select(aad, self._shapes)
+        if not isinstance(self.input_shape, Mapping):
+            features = features[self.model.layer]
         return scoring.scores(self._function(), self.model, [self.variables], features)[0]
 
     @property
@@ -81,3 +74,20 @@ class TrainedAuditor:
 
     def _function(self) -> Callable:
         return getattr(type(self.model), "probability", scoring.probability)
+
+
+def select(
+    aad: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """The layers of `shapes` out of AAD {layer: (B, ...)}; `shapes` are of one row.
+
+    Raises:
+      InputError: a layer is absent or its rows have another shape.
+    """
+    for layer, shape in shapes.items():
+        if layer not in aad:
+            raise InputError(f"the auditor reads {layer}; the AAD has {', '.join(aad)}")
+        found = tuple(aad[layer].shape[1:])
+        if found != shape:
+            raise InputError(f"the auditor reads {layer} as {shape}; the AAD has {found}")
+    return {layer: aad[layer] for layer in shapes}
