@@ -19,7 +19,8 @@ from mint_jax.auditors.parts import Consistency as Consistency
 from mint_jax.auditors.parts import Neighbours as Neighbours
 from mint_jax.auditors.parts import Prototypes as Prototypes
 from mint_jax.auditors.population import Population as Population
-from mint_jax.auditors.relabelled import RelabelledNeighbours as RelabelledNeighbours
+from mint_jax.auditors.relabelled import Relabelled as Relabelled
 from mint_jax.auditors.relabelled import fit_relabelled as fit_relabelled
+from mint_jax.auditors.relabelled import fit_relabelled_fusions as fit_relabelled_fusions
 from mint_jax.auditors.trained import TrainedAuditor as TrainedAuditor
 from mint_jax.auditors.vanilla import Vanilla as Vanilla

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mint_jax.auditors import logistic, scoring
-from mint_jax.auditors.parts import Part, from_json
+from mint_jax.auditors.parts import Consistency, Neighbours, Part, from_json
 from mint_jax.auditors.trained import TrainedAuditor
 from mint_jax.errors import InputError
 
@@ -48,6 +48,13 @@ class FusionConfig:
     def layers(self) -> tuple[str, ...]:
         """Names of the AAD that its parts read, each once."""
         return tuple(dict.fromkeys(layer for part in self.parts for layer in part.layers))
+
+    @classmethod
+    def headless(cls, views: Sequence[str], l2: float = 1.0) -> "FusionConfig":
+        """What the embedding says, of the photo and of its `views`, where there is no head."""
+        views = tuple(views)
+        alike = (Consistency("outcome", views),) if views else ()
+        return cls((Neighbours(views=views), *alike), l2)
 
     @property
     def templates(self) -> bool:
@@ -85,40 +92,52 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What one fused auditor learned.
+
+    Attributes:
+      variables: {"0", "1", ...: variables of a part}.
+      identities: {bank: (n,)} people of the banks' images; they are not exported.
+      regression: coefficients.
+    """
+
+    variables: Mapping[str, Mapping[str, np.ndarray]]
+    identities: Mapping[str, np.ndarray]
+    regression: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class FusionPopulation:
-    """P fused auditors that share their banks; the interface of `Population`.
+    """P fused auditors, each with banks of its own; the interface of `Population`.
 
     Attributes:
       config: of all of them.
-      variables: {"0", "1", ...: variables of a part}.
-      identities: {bank: (n,)} people of the banks' images; they are not exported.
-      regressions: P trees of coefficients.
-      rows: (P,) how many images each was fitted on.
+      fitted: P of them.
       input_shape: {layer: shape of one row of AAD}.
     """
 
     config: FusionConfig
-    variables: Mapping[str, Mapping[str, np.ndarray]]
-    identities: Mapping[str, np.ndarray]
-    regressions: Sequence[Mapping[str, np.ndarray]]
-    rows: np.ndarray
+    fitted: Sequence[Fitted]
     input_shape: Mapping[str, tuple[int, ...]]
 
     def __len__(self) -> int:
-        return len(self.regressions)
+        return len(self.fitted)
 
     def predict(
         self, aad: Mapping[str, np.ndarray], identities: np.ndarray | None = None
     ) -> np.ndarray:
-        """Membership probabilities (P, m) float32; one search.
+        """Membership probabilities (P, m) float32.
 
         Args:
           aad: {layer: (m, ...)}.
           identities: (m,) of the queried people, of whom no image and no prototype is then looked
             at; None where the banks have none of theirs.
         """
-        features = _features(self.config, self.variables, self.identities, aad, identities)
-        return np.stack([logistic.probability(r, features) for r in self.regressions])
+        found = []
+        for own in self.fitted:
+            features = _features(self.config, own.variables, own.identities, aad, identities)
+            found.append(logistic.probability(own.regression, features))
+        return np.stack(found)
 
     def auditor(
         self,
@@ -129,9 +148,10 @@ class FusionPopulation:
         **meta: object,
     ) -> TrainedAuditor:
         """Auditor `p`, ready for export; arguments as of `Population.auditor`."""
-        variables = {**self.variables, "regression": self.regressions[p]}
-        banks = {bank: len(people) for bank, people in self.identities.items()}
-        fit = {"l2": self.config.l2, "banks": banks, "rows": int(self.rows[p])}
+        own = self.fitted[p]
+        variables = {**own.variables, "regression": own.regression}
+        banks = {bank: len(people) for bank, people in own.identities.items()}
+        fit = {"l2": self.config.l2, "banks": banks}
         return TrainedAuditor(
             self.config, variables, self.input_shape, audited_sha256, fit, calibration or {}, meta
         )
@@ -145,7 +165,7 @@ def fit_fusions(
     config: FusionConfig,
     prototypes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> FusionPopulation:
-    """Fits one fused auditor on each selection of rows, over the same banks of all rows.
+    """Fits one fused auditor on each selection of rows; it knows no others.
 
     The fit is convex and nothing in it is random. There is no early stopping, so training and
     validation rows may both be given.
@@ -160,10 +180,25 @@ def fit_fusions(
         them.
 
     Raises:
-      InputError: a bank of fewer than two people, a selection that lacks a class, or prototypes
-        that a part lacks or that do not fit.
+      InputError: a bank of fewer than two people, or prototypes that a part lacks or that do not
+        fit.
     """
     labels, identities = np.asarray(labels), np.asarray(identities)
+    aad = {layer: np.asarray(aad[layer]) for layer in config.layers}
+    fitted = [
+        _fit({k: v[own] for k, v in aad.items()}, labels[own], identities[own], config, prototypes)
+        for own in rows
+    ]
+    return FusionPopulation(config, fitted, {k: tuple(v.shape[1:]) for k, v in aad.items()})
+
+
+def _fit(
+    aad: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    identities: np.ndarray,
+    config: FusionConfig,
+    prototypes: tuple[np.ndarray, np.ndarray] | None,
+) -> Fitted:
     banks = {"members": identities[labels == 1], "non_members": identities[labels == 0]}
     vectors = None
     if prototypes is not None and any(part.access == "head" for part in config.parts):
@@ -171,14 +206,9 @@ def fit_fusions(
     for bank, people in banks.items():
         if len(np.unique(people)) < 2:
             raise InputError(f"the {bank} are of fewer than two people: without one none is left")
-    for mask in rows:
-        if len(np.unique(labels[mask])) < 2:
-            raise InputError("the rows of a fused auditor lack members or non-members")
-    fitted = {str(i): part.fit(aad, labels, vectors) for i, part in enumerate(config.parts)}
-    shapes = {layer: tuple(aad[layer].shape[1:]) for layer in config.layers}
-    features = _features(config, fitted, banks, aad, identities)
-    fits = [logistic.fit_logistic(features[mask], labels[mask], config.l2) for mask in rows]
-    return FusionPopulation(config, fitted, banks, fits, np.sum(rows, axis=1), shapes)
+    variables = {str(i): part.fit(aad, labels, vectors) for i, part in enumerate(config.parts)}
+    features = _features(config, variables, banks, aad, identities)
+    return Fitted(variables, banks, logistic.fit_logistic(features, labels, config.l2))
 
 
 def fit_fusion(

@@ -69,12 +69,12 @@ class Neighbours:
         if self.centred:
             means = [np.mean(aad[name], axis=0, dtype=np.float64) for name in self.layers]
             centre["centre"] = np.mean(means, axis=0).astype(np.float32)
-        directions = np.asarray(self._directions(centre, aad))
+        directions = np.asarray(self.directions(centre, aad))
         return {"members": directions[labels == 1], "non_members": directions[labels == 0]} | centre
 
     def features(self, variables: Mapping, aad: Mapping, people: Mapping | None) -> jax.Array:
         """(B, F) float32 of AAD {layer: (B, D)}."""
-        queries, found = self._directions(variables, aad), []
+        queries, found = self.directions(variables, aad), []
         for bank in ("members", "non_members"):
             same = None if people is None else (people["queries"], people[bank])
             tops = max(self.top)
@@ -82,7 +82,8 @@ class Neighbours:
             found += [*(_mean_of_largest(largest, k) for k in self.top), mean, deviation]
         return jnp.stack(found, axis=-1)
 
-    def _directions(self, variables: Mapping, aad: Mapping) -> jax.Array:
+    def directions(self, variables: Mapping, aad: Mapping) -> jax.Array:
+        """(B, D) of unit length, those that are compared."""
         centre = variables.get("centre", 0)
         return unit(sum(unit(jnp.asarray(aad[name]) - centre) for name in self.layers))
 
