@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         "sizes": list(config.sizes),
         "sets": _counts(populations),
         "matched_reason": subject.no_match,
-        "notes": [*subject.notes, _coverage(populations, subject)],
+        "notes": [*subject.notes, _coverage(populations, subject, config.sizes)],
     }
     (workdir / "tables.json").write_text(json.dumps(result, indent=1))
     report.write_html(workdir / "report.html", result, scores, {"workdir": str(workdir)})
@@ -122,12 +122,14 @@ def make_plan(config: ConfigDict, model: audited.AuditedModel) -> Plan:
         layers=(*conv, *outcome, aad.ALL_CONV),
         sha256=model.sha256,
         sizes=tuple(config.sizes),
+        views=tuple(config.views),
         seeds=config.seeds,
         cnn_seeds=config.cnn_seeds,
         validation=config.validation,
         vanilla=config.vanilla.to_dict(),
         cnn=config.cnn.to_dict(),
         neighbour=config.neighbour.to_dict(),
+        fusion=config.fusion.to_dict(),
         seed=config.seed,
     )
 
@@ -136,17 +138,18 @@ def read(
     subject: audit_sets.AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict
 ) -> dict[str, Population]:
     """Reads the AAD of every image of `parts`, {population: {part: source}}."""
-    views = {"audited": View(subject.model, EVERYWHERE, maps=config.cnn_seeds > 0)}
+    shown, maps = tuple(config.views), config.cnn_seeds > 0
+    views = {"audited": View(subject.model, EVERYWHERE, maps, views=shown)}
     if "random_network" in config.controls:
         for i in range(config.random_networks):
             drawn = audited.randomised(subject.model, config.seed + i)
-            first = {"random_network": View(drawn, maps=config.cnn_seeds > 0)}
-            views |= {f"random_network_{i}": View(drawn)} if i else first
+            first = {"random_network": View(drawn, maps=maps, views=shown)}
+            views |= {f"random_network_{i}": View(drawn, views=shown)} if i else first
     if config.other_network:
         network = _other_network(subject.model, config)
-        views[supporting.NETWORK] = View(network, parts=_GATED)
+        views[supporting.NETWORK] = View(network, parts=_GATED, views=shown)
     if config.robustness:
-        views |= examining.views(subject.model)
+        views |= examining.views(subject.model, shown)
     reader = Reader(
         views,
         statistics=pixels.pixel_features if "pixels" in config.controls else None,
@@ -264,12 +267,16 @@ def _counts(populations: Mapping[str, Population]) -> dict:
     }
 
 
-def _coverage(populations: Mapping[str, Population], subject: audit_sets.AuditSet) -> str:
+def _coverage(
+    populations: Mapping[str, Population], subject: audit_sets.AuditSet, sizes: Sequence[int]
+) -> str:
     bank, everybody = len(populations["members"]["bank"].identities), subject.member_images
+    known = bank + max(sizes) // 2
     return (
         f"The neighbour auditor's bank holds {bank:,} of the {everybody:,} member images that were "
-        f"given ({bank / everybody:.0%}); what it reads grows with its share of the training set. "
-        "Nobody in a bank is among the people of the other parts."
+        f"given ({bank / everybody:.0%}), that of the fused auditor its training samples too, "
+        f"{known:,} at most ({known / everybody:.0%}); what they read grows with their share of "
+        "the training set. Nobody in a bank is among the people who are asked about."
     )
 
 
@@ -285,7 +292,11 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     workdir.mkdir(parents=True, exist_ok=True)
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
     plan = make_plan(config, subject.model)
-    kinds = {"vanilla": plan.layers, "cnn": CONV_LAYERS, "neighbour": (OUTCOME,)}
+    kinds = {
+        "vanilla": plan.layers,
+        "cnn": (*CONV_LAYERS, aad.ALL_CONV),
+        **dict.fromkeys(("neighbour", "fusion"), (OUTCOME,)),
+    }
     if config.layer not in kinds.get(config.auditor, ()):
         known = "; ".join(f"{kind}: {', '.join(layers)}" for kind, layers in kinds.items())
         raise InputError(f"no auditor {config.auditor!r} reads {config.layer!r} ({known})")

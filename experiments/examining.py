@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,18 @@ _SCALARS = "scalars"
 _QUANTILE = {"level": 0.9, "l1": 0.01}  # of the regression of the consistency under mirroring
 
 
-def views(model: audited.AuditedModel) -> dict[str, View]:
-    """What else reads photos: the audited network after each change, and the baselines."""
+def views(model: audited.AuditedModel, shown: Sequence[str]) -> dict[str, View]:
+    """What else reads photos, in the views `shown`: the audited network after each change.
+
+    The baselines have views of their own.
+    """
     changed = {
-        name: View(model, parts=("test",), change=change.apply)
+        name: View(model, parts=("test",), change=change.apply, views=shown)
         for name, change in perturbations.CHANGES.items()
     }
     return {
         **changed,
-        "same_preparation": View(model, change=perturbations.recompress),
+        "same_preparation": View(model, change=perturbations.recompress, views=shown),
         _SCALARS: View(model, parts=("train", "threshold", "test"), scalars=True),
     }
 

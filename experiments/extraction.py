@@ -53,11 +53,12 @@ def run(config: ConfigDict, workdir: Path) -> Tally:
         quality=config.quality or None,
         antialias=config.antialias,
     )
+    model, layers = audited.load(config.audited), [layer for layer in config.layers if layer]
     return extract_source(
-        audited.load(config.audited),
+        model,
         source,
         config.store or workdir / "aad",
-        layers=[layer for layer in config.layers if layer],
+        layers=layers or (*model.layers, *aad.with_views("outcome", config.views)[1:]),
         reduce=config.reduce,
         dtype=config.dtype,
         per_device_batch=config.per_device_batch,

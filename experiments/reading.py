@@ -14,7 +14,7 @@ from data_pipelines.sources import Concatenated, origins
 from mint_jax import aad
 from mint_jax.audited import AuditedModel
 from mint_jax.baselines import Scalars
-from mint_jax.evidence.protocol import Part, Readings
+from mint_jax.evidence.protocol import OUTCOME, Part, Readings
 
 EVERYWHERE = ("bank", "train", "validation", "threshold", "calibration", "test", "unused")
 
@@ -29,6 +29,7 @@ class View:
       maps: whether its activation maps are kept as well, but for the bank's.
       change: what is done to photos, (B, 112, 112, 3) uint8, before it reads them.
       scalars: whether the scores of the baselines are read in place of the layers.
+      views: of a photo beside itself, in which the outcome is read too.
     """
 
     model: AuditedModel
@@ -36,6 +37,12 @@ class View:
     maps: bool = False
     change: Callable[[np.ndarray], np.ndarray] | None = None
     scalars: bool = False
+    views: Sequence[str] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the AAD that is read."""
+        return (*self.model.layers, *aad.with_views(OUTCOME, self.views)[1:])
 
 
 class Reader:
@@ -120,12 +127,12 @@ class Reader:
     def _extractor(self, name: str, reduce: str) -> aad.Extractor:
         """Networks that differ in their weights alone share a program."""
         view = self._views[name]
-        key = view.model.forward, reduce, view.scalars
+        key = view.model.forward, view.views, reduce, view.scalars
         if key not in self._programs:
             self._programs[key] = (
                 Scalars(view.model, self._batch)
                 if view.scalars
-                else aad.make_extractor(view.model, view.model.layers, reduce, self._batch)
+                else aad.make_extractor(view.model, view.names, reduce, self._batch)
             )
         return self._programs[key].with_variables(view.model.variables)
 
@@ -135,9 +142,7 @@ class Reader:
         stores = {
             store.source_fingerprint: store
             for store in self._stores
-            if store.model_sha256 == model.sha256
-            and set(model.layers) <= set(store.layers)
-            and store.reduce in ("map", reduce)
+            if store.model_sha256 == model.sha256 and store.reduce in ("map", reduce)
         }
         if not stores or view.change or view.scalars:
             return {}
@@ -145,12 +150,15 @@ class Reader:
         prints = [base.fingerprint() for base, _, _ in pieces]
         if not set(prints) <= set(stores):
             return {}
+        for store in (stores[fingerprint] for fingerprint in prints):
+            if missing := [name for name in view.names if name not in store.layers]:
+                raise InputError(f"{store.base}: the store lacks {', '.join(missing)} (views=?)")
         out = {}
         for (base, rows, places), fingerprint in zip(pieces, prints):
             store = stores[fingerprint]
             for row in np.intersect1d(rows, list(store.bad)):
                 raise InputError(f"{base.keys[row]}: {store.bad[row][1]}")
-            for layer in model.layers:
+            for layer in view.names:
                 values = store.read(layer, rows)
                 if reduce == "max" and values.ndim == 4:
                     values = values.max(axis=(1, 2))

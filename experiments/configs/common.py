@@ -48,11 +48,13 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.vanilla = ConfigDict()
     config.cnn = ConfigDict({"fit": {"epochs": 30, "patience": 5}})
     config.neighbour = ConfigDict()
+    config.fusion = ConfigDict()
+    config.views = ("flip",)  # of a photo, that the fused auditor compares: what training showed
     config.test_images = 1000  # of each class
     config.validation_images = 250  # of each class; they choose the auditor of the verdict
     config.threshold_images = 1000  # non-members, who freeze the thresholds
     config.calibration_images = 1000  # non-members and half as many members: evidence of an image
-    config.bank_images = 2000  # of each class, at most; banks of the neighbour auditor
+    config.bank_images = 2000  # of each class, at most; banks of auditors that compare
     config.split_by = "identity"  # or "image", where a person's images may be in several parts
     config.weights = ()  # of the externals, relative; alike where empty
     config.filters = ("",)  # shell patterns that keys of the externals must match, in their order

@@ -9,3 +9,4 @@ from mint_jax.aad.store import Writer as Writer
 from mint_jax.aad.store import create_or_open_store as create_or_open_store
 from mint_jax.aad.store import open_store as open_store
 from mint_jax.aad.views import training_views as training_views
+from mint_jax.aad.views import with_views as with_views

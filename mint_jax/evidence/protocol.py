@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -82,25 +83,33 @@ class Plan:
 
     Attributes:
       layers: layers of the table of the Vanilla auditor; `all_conv` and `outcome` among them.
+      views: of a photo, beside itself, that the fused auditor compares.
       sha256: of the audited model, which exported auditors are bound to.
       sizes: numbers of training samples, half of them members.
-      seeds: auditors a cell for Vanilla and neighbour; each draws its own training samples.
+      seeds: auditors a cell but CNN's; each draws its own training samples.
       cnn_seeds: the same for CNN; 0 leaves the second table out.
       validation: share of the training samples that early stopping holds out.
-      vanilla, cnn, neighbour: keyword arguments of the auditors' configurations.
+      vanilla, cnn, neighbour, fusion: keyword arguments of the auditors' configurations.
       seed: seed of the draws.
     """
 
     layers: Sequence[str]
     sha256: str
     sizes: Sequence[int]
+    views: Sequence[str] = ("flip",)
     seeds: int = 5
     cnn_seeds: int = 2
     validation: float = 0.2
     vanilla: Mapping = field(default_factory=dict)
     cnn: Mapping = field(default_factory=dict)
     neighbour: Mapping = field(default_factory=dict)
+    fusion: Mapping = field(default_factory=dict)
     seed: int = 0
+
+    @property
+    def fused(self) -> auditors.FusionConfig:
+        """The fused auditor."""
+        return auditors.FusionConfig.headless(self.views, **self.fusion)
 
 
 def draw(
@@ -152,7 +161,8 @@ class Outcome:
     """What a protocol found.
 
     Attributes:
-      tables: of the form of `tables.json`: {"table1": {layer: {N: cell}}, "table2", "neighbour"}.
+      tables: of the form of `tables.json`: {"table1": {layer: {N: cell}}, "table2",
+        "neighbour", "fusion"}.
       scores: {"table1/conv1/1000": {"labels": (n,), "scores": (n,)}} of the first seed, on test.
       auditors: {"vanilla_conv1": TrainedAuditor} of the largest N and the first seed, where the
         audited network is read and the labels are the true ones.
@@ -230,8 +240,8 @@ class Protocol:
         plan = self._plan
         jobs = [("vanilla", layer, plan.seeds) for layer in plan.layers]
         if plan.cnn_seeds:
-            jobs += [("cnn", layer, plan.cnn_seeds) for layer in CONV_LAYERS]
-        return [*jobs, ("neighbour", OUTCOME, plan.seeds)]
+            jobs += [("cnn", layer, plan.cnn_seeds) for layer in (*CONV_LAYERS, aad.ALL_CONV)]
+        return [*jobs, *((kind, OUTCOME, plan.seeds) for kind in ("neighbour", "fusion"))]
 
     def run(self, jobs: Sequence[Job] | None = None) -> Outcome:
         """Trains and tests every auditor of `jobs`; of the whole plan where None.
@@ -253,11 +263,10 @@ class Protocol:
         population, score, _ = self._fit(job)
         return self._export(population, score, 0), score
 
-    def _join(self, part: str, read: Callable[[Part], np.ndarray]) -> np.ndarray:
+    def _join(self, part: str, read: Callable[[Part], Any]) -> Any:
         """Both sides' rows of a part, members first; as many of one side as of the other."""
-        return np.concatenate(
-            [read(self._sides[label][part])[: self._count[part]] for label in (1, 0)]
-        )
+        count, sides = self._count[part], (read(self._sides[label][part]) for label in (1, 0))
+        return jax.tree.map(lambda *x: np.concatenate([own[:count] for own in x]), *sides)
 
     def _truth(self, part: str) -> np.ndarray:
         return np.repeat(np.array([1, 0], np.int32), self._count[part])
@@ -268,12 +277,18 @@ class Protocol:
             labels = shuffle_people(labels, self._identities[part], self._plan.seed + seed)
         return labels
 
-    def _read(self, kind: str, layer: str) -> Callable[[Part], np.ndarray]:
+    def _read(self, kind: str, layer: str) -> Callable[[Part], Any]:
+        """What an auditor reads of a part: an array, or {layer: array} where it reads several."""
         if kind == "pixels":
             return lambda part: part.pixels
+        own: Callable[[Part], Readings] = lambda part: part.readings[self._network]  # noqa: E731
+        if kind == "fusion":
+            return lambda part: {k: own(part).maxima[k] for k in self._plan.fused.layers}
+        if kind == "cnn" and layer == aad.ALL_CONV:
+            return lambda part: {k: own(part).maps[k] for k in CONV_LAYERS}
         if kind == "cnn":
-            return lambda part: part.readings[self._network].maps[layer]
-        return lambda part: part.readings[self._network].maximum(layer)
+            return lambda part: own(part).maps[layer]
+        return lambda part: own(part).maximum(layer)
 
     def _lot(self, seeds: int) -> _Lot:
         cells = [(size, seed) for size in self._sizes for seed in range(seeds)]
@@ -292,10 +307,21 @@ class Protocol:
         """The auditors of a job, what scores a part by them, and what they were trained on."""
         kind, layer, seeds = job
         lot, read = self._lot(seeds), self._read(kind, layer)
-        features = self._join("train", read)
-        fit = self._fit_neighbours if kind == "neighbour" else self._fit_networks
-        population = fit(job, lot, features)
+        fits = {"neighbour": self._fit_neighbours, "fusion": self._fit_fusions}
+        population = fits.get(kind, self._fit_networks)(job, lot, self._join("train", read))
         return population, lambda part: population.predict(read(part)), lot
+
+    def _fit_fusions(self, job: Job, lot: _Lot, features: Mapping[str, np.ndarray]) -> Any:
+        """The bank's images and the training samples are all known, and serve as both."""
+        bank = self._join("bank", self._read(*job[:2]))
+        known = {k: np.concatenate([bank[k], features[k]]) for k in features}
+        people = np.concatenate([self._identities[part] for part in ("bank", "train")])
+        labels = np.concatenate([lot.bank, lot.labels], axis=1)
+        rows = np.concatenate([np.ones_like(lot.bank, bool), lot.train | lot.validation], axis=1)
+        fused = self._plan.fused
+        if self._shuffled:
+            return auditors.fit_relabelled_fusions(known, labels, people, rows, fused)
+        return auditors.fit_fusions(known, labels[0], people, rows, fused)
 
     def _fit_neighbours(self, job: Job, lot: _Lot, features: np.ndarray) -> Any:
         bank = self._join("bank", self._read(*job[:2]))
@@ -306,7 +332,7 @@ class Protocol:
         members, others = (bank[lot.bank[0] == label] for label in (1, 0))
         return auditors.fit_neighbours(features, lot.labels[0], members, others, rows, config)
 
-    def _fit_networks(self, job: Job, lot: _Lot, features: np.ndarray) -> Any:
+    def _fit_networks(self, job: Job, lot: _Lot, features: Any) -> Any:
         kind, layer, _ = job
         options = dict(self._plan.vanilla if kind == "pixels" else getattr(self._plan, kind))
         fit = auditors.FitConfig(**options.pop("fit", {}))
@@ -331,7 +357,7 @@ class Protocol:
                 people = self._bystanders.identities
                 rates[str(size)] = metrics.false_member_rate(called[row], people)
         if self._network == "audited" and not self._shuffled and kind != "pixels":
-            cell, name = found[str(max(rows))], kind if kind == "neighbour" else f"{kind}_{layer}"
+            cell, name = found[str(max(rows))], f"{kind}_{layer}" if kind in _TABLES else kind
             outcome.auditors[name] = self._export(population, score, largest[0], measured=cell)
             outcome.validation[f"{kind}/{layer}"] = self._validate(score, largest)
 

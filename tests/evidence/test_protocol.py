@@ -27,7 +27,8 @@ def _population(offset: float, first: int, seed: int) -> dict[str, Part]:
         x = rng.standard_normal((n, DIM)).astype(np.float32)
         x[:, 0] += offset
         noise = rng.standard_normal((n, DIM)).astype(np.float32)
-        maxima, blind = {"conv1": x, "outcome": x}, {"conv1": noise, "outcome": noise}
+        names = ("conv1", "outcome", "outcome@flip")
+        maxima, blind = dict.fromkeys(names, x), dict.fromkeys(names, noise)
         readings = {"audited": Readings(maxima), "random_network": Readings(blind)}
         parts[part] = Part(first + np.arange(n) // 2, readings, noise)
         first += n
@@ -78,6 +79,7 @@ def test_an_auditor_finds_a_difference_that_is_there(sides):
         "vanilla_conv1",
         "vanilla_outcome",
         "neighbour",
+        "fusion",
     }
     assert outcome.scores["table1/conv1/80"]["scores"].shape == (2 * PARTS["test"],)
 
@@ -92,8 +94,8 @@ def test_an_exported_auditor_carries_calibration_scores_of_its_own_part(sides):
 @pytest.mark.parametrize("control", [{"network": "random_network"}, {"shuffled": True}])
 def test_controls_read_chance(sides, control):
     tables = Protocol(*sides, _plan(), sizes=(80,), **control).run().tables
-    for cell in (tables["table1"]["conv1"]["80"], tables["neighbour"]["80"]):
-        low, high = cell["auc_ci95"]
+    for found in (tables["table1"]["conv1"], tables["neighbour"], tables["fusion"]):
+        low, high = found["80"]["auc_ci95"]
         assert low - 0.15 < 0.5 < high + 0.15  # one shuffle of 80 people is not its mean
 
 
@@ -131,11 +133,22 @@ def test_thresholds_come_from_the_threshold_part_of_the_non_members(sides):
 
 def test_validation_data_tell_the_auditors_apart(sides):
     found = Protocol(*sides, _plan()).run().validation
-    assert set(found) == {"vanilla/conv1", "vanilla/outcome", "neighbour/outcome"}
+    assert set(found) == {
+        *("vanilla/conv1", "vanilla/outcome", "neighbour/outcome", "fusion/outcome"),
+    }
     assert all(auc > 0.8 for auc in found.values())
 
 
-@pytest.mark.parametrize("kind", ["vanilla", "neighbour"])
+def test_a_fused_auditor_knows_the_bank_and_its_training_samples(sides):
+    protocol = Protocol(*sides, _plan(), sizes=(40,))
+    auditor, score = protocol.trained(("fusion", "outcome", 1))
+    assert auditor.fit["banks"] == {"members": 80 + 20, "non_members": 80 + 20}
+    assert auditor.layers == ("outcome", "outcome@flip")
+    maxima = sides[0]["test"].readings["audited"].maxima
+    np.testing.assert_allclose(auditor.score(maxima), score(sides[0]["test"])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "neighbour", "fusion"])
 def test_each_shuffle_has_labels_of_its_own(sides, kind):
     score = Protocol(*sides, _plan(), sizes=(80,), shuffled=True).scorer((kind, "outcome", 12))
     scores = score(sides[0]["test"]), score(sides[1]["test"])

@@ -37,17 +37,18 @@ def test_tables_have_the_form_of_the_contract(ran):
     for found in tables["protocols"].values():
         layers = {"conv1", "conv2", "conv3", "conv4", "outcome", "all_conv"}
         assert set(found["table1"]) == layers
-        assert set(found["table2"]) == {"conv1", "conv2", "conv3", "conv4"}
-        for rows in (*found["table1"].values(), *found["table2"].values(), found["neighbour"]):
+        assert set(found["table2"]) == layers - {"outcome"}
+        known = found["neighbour"], found["fusion"]
+        for rows in (*found["table1"].values(), *found["table2"].values(), *known):
             assert set(rows) == {"40", "80"}
             for cell in rows.values():
                 assert CELL <= set(cell)
                 assert cell["n_test"] == 240
                 assert cell["tpr_at_fpr"]["0.001"] is None  # 120 non-members cannot support it
         random = found["controls"]["random_network"]
-        assert set(random) >= {"table1", "table2", "neighbour"}
+        assert set(random) >= {"table1", "table2", "neighbour", "fusion"}
         assert set(random["table1"]["conv1"]) == {"80"}
-        assert set(found["controls"]["shuffled_labels"]) >= {"table1", "neighbour"}
+        assert set(found["controls"]["shuffled_labels"]) >= {"table1", "neighbour", "fusion"}
         assert "table2" not in found["controls"]["shuffled_labels"]
         assert set(found["controls"]["pixels"]) == {"40", "80"}
     rate = tables["protocols"]["cross_database"]["false_member_rate"]["table1"]["conv1"]["80"]
@@ -61,7 +62,7 @@ def test_every_protocol_comes_with_its_evidence(ran):
         assert evidence["auditor"]["validation_auc"].keys() == {
             *(f"vanilla/{layer}" for layer in found["table1"]),
             *(f"cnn/{layer}" for layer in found["table2"]),
-            "neighbour/outcome",
+            *("neighbour/outcome", "fusion/outcome"),
         }
         replicates = {c["name"]: c["replicates"] for c in evidence["controls"]}
         assert replicates == {
@@ -165,11 +166,12 @@ def test_the_manifest_holds_every_image_once(ran):
     assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive", "studio"]
 
 
-def test_one_chosen_auditor_is_exported(tmp_path):
-    config = _config(auditor="neighbour", layer="outcome", protocol="matched")
+@pytest.mark.parametrize("kind", ["neighbour", "fusion"])
+def test_one_chosen_auditor_is_exported(kind, tmp_path):
+    config = _config(auditor=kind, layer="outcome", protocol="matched")
     cell = audit.train_one(config, tmp_path)
     assert cell["n_test"] == 240
-    assert auditors.load(tmp_path / "auditor").kind == "neighbour"
+    assert auditors.load(tmp_path / "auditor").kind == kind
 
 
 @pytest.mark.parametrize(
