@@ -114,6 +114,7 @@ def _choice(block: Mapping) -> dict | None:
     return {
         "name": words.auditor(auditor["kind"], auditor["layer"]),
         "size": auditor["size"],
+        "banks": auditor["kind"] in grid.BANKS,
         "auc": auditor["validation_auc"][f"{auditor['kind']}/{auditor['layer']}"],
         "ranked": [(words.auditor(*place.split("/")), auc) for place, auc in ranked],
         "cnn": any(place.startswith("cnn/") for place, _ in ranked),

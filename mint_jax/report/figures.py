@@ -9,7 +9,7 @@ from mint_jax.evidence import metrics
 from mint_jax.report import grid, plots, words
 from mint_jax.report.grid import Key
 
-_SHOWN = {"table1": "all_conv", "table2": "conv1", "neighbour": ""}
+_SHOWN = {"table1": "all_conv", "table2": "conv1", "neighbour": "", "fusion": ""}
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _sizes(tables: Mapping, protocol: str, kind: str) -> Figure | None:
     if not keys:
         return None
     first = keys[0]
-    keys += [Key(protocol, "neighbour")] * (kind == "table1")
+    keys += [Key(protocol, name) for name in grid.BANKS if kind == "table1"]
     keys += [
         Key(protocol, "pixels"),
         Key(protocol, kind, first.layer, "random_network"),

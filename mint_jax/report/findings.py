@@ -35,9 +35,9 @@ def headlines(tables: Mapping) -> list[Finding]:
     found = []
     if tables["protocols"].get("matched"):
         found += [f for kind in ("table1", "table2") for f in _matched(tables, kind)]
-        decides = grid.evidence(tables, "matched").get("auditor") or {}
-        if decides.get("kind") != "neighbour":  # else the verdict says it, with all its controls
-            found += _neighbour(tables)
+        decides, key = grid.evidence(tables, "matched").get("auditor") or {}, _with_banks(tables)
+        if key and decides.get("kind") != key.kind:  # else the verdict says it, with its controls
+            found.append(_known(tables, key))
     else:
         lead = "No matched split is known, so no figure here measures membership."
         found.append(Finding(lead, _sentence(missing(tables, "matched")), "warning"))
@@ -109,24 +109,28 @@ def _strength(cell: dict, many: int = 1) -> str:
     return f"tells members from non-members of the same database, {how}"
 
 
-def _neighbour(tables: Mapping) -> Iterator[Finding]:
-    cell = grid.largest(grid.cells(tables, Key("matched", "neighbour")))
-    if not cell:
-        return
-    random = grid.largest(grid.cells(tables, Key("matched", "neighbour", "", "random_network")))
-    lead = f"The neighbour auditor {_strength(cell)}."
+def _with_banks(tables: Mapping) -> Key | None:
+    """Whose matched cells stand for the auditors with banks: fusion's where there are some."""
+    keys = [Key("matched", kind) for kind in grid.BANKS]
+    return next((key for key in reversed(keys) if grid.cells(tables, key)), None)
+
+
+def _known(tables: Mapping, key: Key) -> Finding:
+    """What an auditor with banks reads on the matched split, beside a random network."""
+    cell = grid.largest(grid.cells(tables, key))
+    random = grid.beside_of(tables, key, "random_network")
+    lead = f"The {words.AUDITORS[key.kind].lower()} auditor {_strength(cell)}."
     text = f"It reads AUC {words.figure(cell, 'auc')} on the matched split ({_n(cell)})"
     if not random:
-        yield Finding(lead, f"{text}; no random network was read for comparison.", "warning")
-        return
+        text += "; no random network was read for comparison."
+        return Finding(lead, text, "warning")
     text += f" where a random network reads {words.figure(random, 'auc')}"
     if words.excludes_chance(random):
         text += ": an untrained network departs from chance as well, so it is not membership alone."
-        yield Finding(lead, text, "warning")
-    elif words.excludes_chance(cell) and cell["auc"] > 0.5:
-        yield Finding(lead, f"{text}: the difference was put there by training on the members.")
-    else:
-        yield Finding(lead, f"{text}.")
+        return Finding(lead, text, "warning")
+    if words.excludes_chance(cell) and cell["auc"] > 0.5:
+        text += ": the difference was put there by training on the members"
+    return Finding(lead, f"{text}.")
 
 
 def _cross(tables: Mapping, kind: str) -> Iterator[Finding]:
@@ -241,8 +245,11 @@ def _beside(tables: Mapping, key: Key) -> str:
 
 
 def _single_photo(tables: Mapping) -> str:
-    cell = grid.largest(grid.cells(tables, Key("matched", "neighbour")))
-    best = cell or (_best(tables, "matched", "table1", "auc") or (None, None, None))[2]
+    key = _with_banks(tables)
+    if key:
+        name, best = words.AUDITORS[key.kind].lower(), grid.largest(grid.cells(tables, key))
+    else:
+        name, best = "best Vanilla", (_best(tables, "matched", "table1", "auc") or [None])[-1]
     text = "No verdict on a single photo follows"
     if grid.evidence(tables, "matched"):
         return (
@@ -253,7 +260,6 @@ def _single_photo(tables: Mapping) -> str:
     if tpr is None:
         return f"{text}: no rate of hits at few false alarms is supported here."
     bounds = (best.get("tpr_at_fpr_ci95") or {}).get("0.01")
-    name = "neighbour" if cell else "best Vanilla"
     return (
         f"{text}: at one false alarm in a hundred non-members the {name} auditor finds a share of "
         f"{words.rate(tpr)}{f' {words.interval(bounds)}' if bounds else ''} of the members "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mint_jax.report import words
 
 _ORDER = ("conv1", "conv2", "conv3", "conv4", "outcome", "all_conv")
-KINDS = ("table1", "table2", "neighbour", "pixels")
+BANKS = ("neighbour", "fusion")  # auditors with banks of known images, the stronger last
 CONTROLS = ("random_network", "shuffled_labels")
 
 
@@ -44,7 +44,7 @@ class Grid:
       figure: which figure of the cells is printed: "accuracy" or "auc".
       sizes: numbers of training samples, rising.
       columns: what stands beside, measured at the largest size.
-      rows: the layers, then the neighbour auditor and the pixels.
+      rows: the layers, then the auditors with banks and the pixels.
     """
 
     title: str
@@ -55,8 +55,8 @@ class Grid:
 
     @property
     def cells(self) -> list[dict]:
-        """The cells of the first row's kind, without what stands beside them."""
-        rows = [row for row in self.rows if row.key.kind == self.rows[0].key.kind]
+        """The cells of the rows that read a network, without what stands beside them."""
+        rows = [row for row in self.rows if row.key.kind != "pixels"]
         return [cell for row in rows for cell in row.cells if cell]
 
 
@@ -92,7 +92,8 @@ def keys(tables: Mapping, protocol: str, control: str = "") -> Iterator[Key]:
     for kind in ("table1", "table2"):
         for layer in layers(tables, protocol, kind):
             yield Key(protocol, kind, layer, control)
-    yield Key(protocol, "neighbour", "", control)
+    for kind in BANKS:
+        yield Key(protocol, kind, "", control)
     if not control:
         yield Key(protocol, "pixels")
 
@@ -115,7 +116,7 @@ def grid(tables: Mapping, protocol: str, kind: str) -> Grid | None:
         return None
     keys_ = [Key(protocol, kind, name) for name in names]
     if kind == "table1":
-        keys_.append(Key(protocol, "neighbour"))
+        keys_ += [Key(protocol, name) for name in BANKS]
     keys_ = [key for key in (*keys_, Key(protocol, "pixels")) if cells(tables, key)]
     sizes = sorted({size for key in keys_ for size in cells(tables, key)}, key=int)
     number = {"table1": 1, "table2": 2}[kind]
@@ -132,17 +133,31 @@ def grid(tables: Mapping, protocol: str, kind: str) -> Grid | None:
     )
 
 
-def neighbour_grid(tables: Mapping) -> Grid | None:
-    """AUC of the neighbour auditor, one row a protocol; None where it was not measured."""
-    found = [p for p in words.PROTOCOLS if cells(tables, Key(p, "neighbour"))]
+def bank_grid(tables: Mapping) -> Grid | None:
+    """AUC of the auditors with banks, a row for each and protocol; None where none was measured."""
+    every = (Key(protocol, kind) for protocol in words.PROTOCOLS for kind in BANKS)
+    found = [key for key in every if cells(tables, key)]
     if not found:
         return None
-    sizes = sorted({n for p in found for n in cells(tables, Key(p, "neighbour"))}, key=int)
-    above = {"false_member_rate", *(p for p in found if p == "matched")}
-    columns = tuple(c for c in _columns(tables, found[-1]) if c not in above)
-    rows = (_row(tables, Key(p, "neighbour"), sizes, columns, words.PROTOCOLS[p]) for p in found)
-    title = "Neighbour auditor: AUC under each protocol"
-    return Grid(title, "auc", tuple(sizes), columns, tuple(rows))
+    sizes = sorted({size for key in found for size in cells(tables, key)}, key=int)
+    above = {"false_member_rate"}
+    if all(cells(tables, Key("matched", key.kind)) for key in found):
+        above.add("matched")
+    columns = tuple(c for c in _columns(tables, found[-1].protocol) if c not in above)
+    names = list(dict.fromkeys(words.AUDITORS[key.kind] for key in found))
+    title = f"{' and '.join(names).capitalize()} auditor{'s' * (len(names) > 1)}"
+    return Grid(
+        f"{title}: AUC under each protocol",
+        "auc",
+        tuple(sizes),
+        columns,
+        tuple(_row(tables, key, sizes, columns, _under(key)) for key in found),
+    )
+
+
+def _under(key: Key) -> str:
+    """`Fusion, matched`."""
+    return f"{words.AUDITORS[key.kind]}, {words.PROTOCOLS[key.protocol].lower()}"
 
 
 def _columns(tables: Mapping, protocol: str) -> tuple[str, ...]:

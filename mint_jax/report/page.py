@@ -57,7 +57,7 @@ def render(tables: Mapping, scores: Mapping[str, Mapping], context: Mapping) -> 
         follows=findings.follows(tables),
         limits=findings.limits(tables),
         protocols=[_protocol(tables, name) for name in words.PROTOCOLS],
-        neighbour=grid.neighbour_grid(tables),
+        banks=grid.bank_grid(tables),
         paper=paper,
         roc=figures.roc(tables, scores),
         sizes=figures.sizes(tables),
@@ -100,7 +100,7 @@ def _facts(info: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _glance(tables: Mapping) -> Iterator[dict]:
     """The overview: accuracies at the largest size, each protocol beside its blind controls."""
-    for kind in ("table1", "table2", "neighbour"):
+    for kind in ("table1", "table2", *grid.BANKS):
         for protocol in words.PROTOCOLS:
             for key in figures.representatives(tables, protocol):
                 if key.kind == kind:

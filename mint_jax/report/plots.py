@@ -13,8 +13,9 @@ import numpy as np
 from mint_jax.evidence import metrics
 
 MEMBERS, OTHERS, INK, MUTED = "#0b5fa5", "#b3470a", "#1c2430", "#5b6573"
-COLOURS = (MEMBERS, OTHERS, "#0a7458", "#8a3d8f", "#8a6a00", INK, "#c2185b")
-_MARKERS = "os^Dv*P"  # beside the colours, for those who do not tell them apart
+COLOURS = (MEMBERS, OTHERS, "#0a7458", "#8a3d8f", "#8a6a00", INK, "#c2185b", "#0090b0")
+_MARKERS = "os^Dv*PX"  # beside the colours, for those who do not tell them apart
+_DASHES = ((4, 2), (1, 1.2), (6, 1, 1, 1), (8, 3), (3, 1, 1, 1, 1, 1))
 _SIZE = (4.4, 4.2)  # inches; a phone shows one plot a row at about its own size
 _POINTS = 160
 _STYLE = {
@@ -154,7 +155,7 @@ def _legend_below(axes: Any) -> None:
 def _styled(items: Sequence[Any]) -> list[tuple[Any, Mapping]]:
     """Colours in order; a control is grey and dashed."""
     colours = itertools.cycle(COLOURS)
-    dashes = itertools.cycle(((0, (4, 2)), (0, (1, 1.2)), (0, (6, 1, 1, 1)), (0, (8, 3))))
+    dashes = itertools.cycle((0, dash) for dash in _DASHES)
     return [
         (item, {"color": MUTED, "linestyle": next(dashes), "linewidth": 1.5})
         if item.blind

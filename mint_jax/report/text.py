@@ -30,7 +30,7 @@ def console(tables: Mapping) -> str:
             grids += [grid.grid(tables, protocol, kind) for kind in ("table1", "table2")]
         else:
             blocks.append(_wrap(f"{name} protocol: {findings.missing(tables, protocol)}"))
-    grids.append(grid.neighbour_grid(tables))
+    grids.append(grid.bank_grid(tables))
     blocks += [_table(found) for found in grids if found]
     blocks += _controls(tables)
     said = [*evidence.verdicts(tables), *findings.headlines(tables)]

@@ -7,6 +7,7 @@ AUDITORS = {
     **dict.fromkeys(("table1", "vanilla"), "Vanilla"),
     **dict.fromkeys(("table2", "cnn"), "CNN"),
     "neighbour": "Neighbour",
+    "fusion": "Fusion",
     "pixels": "Pixels only",
 }
 PROTOCOLS = {"matched": "Matched", "cross_database": "Cross-database"}

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from mint_jax.evidence import metrics, operating
-from mint_jax.report import evidence, figures, findings, plots, words
+from mint_jax.report import evidence, figures, findings, grid, plots, words
+
+LABELS = np.array([1, 0])
 
 
 def _section(tables, protocol):
@@ -18,9 +20,7 @@ def test_verdicts_are_the_headlines_with_their_reasons(tables):
     assert [matched.lead, cross.lead] == [block["headline"] for block in blocks]
     assert cross.lead == operating.CANNOT
     assert (matched.weight, cross.weight, error.weight) == ("result", "warning", "warning")
-    assert (
-        "auditor: Neighbour, model outcome" in matched.text and "given this model" in matched.text
-    )
+    assert "auditor: Fusion, model outcome" in matched.text and "given this model" in matched.text
     assert all(reason in cross.text for reason in blocks[1]["gate"]["reasons"])
     assert "label 1" in error.text
 
@@ -74,8 +74,13 @@ def test_only_equal_access_stands_together(tables):
 
 def test_the_choice_is_shown_with_what_it_was_made_from(tables):
     choice = _section(tables, "matched")["choice"]
-    assert choice["ranked"][0] == ("Neighbour, model outcome", 0.671)
-    assert choice["auc"] == 0.671 and choice["cnn"]
+    assert choice["ranked"][:2] == [
+        ("Fusion, model outcome", 0.742),
+        ("Neighbour, model outcome", 0.671),
+    ]
+    assert choice["auc"] == 0.742 and choice["cnn"] and choice["banks"]
+    tables["protocols"]["matched"]["evidence"]["auditor"] |= {"kind": "vanilla", "layer": "conv1"}
+    assert not _section(tables, "matched")["choice"]["banks"]
 
 
 def test_curves_are_drawn_of_every_control_that_has_scores(made_up):
@@ -96,6 +101,26 @@ def test_only_tables_without_evidence_have_the_roc_of_their_auditors(made_up):
     before = {key: found for key, found in scores.items() if not key.startswith("matched/evidence")}
     (matched,) = figures.roc(tables, before)
     assert matched.caption.startswith("Matched protocol, n = 2,000. AUC: Vanilla")
+    cell = tables["protocols"]["matched"]["fusion"]["1000"]
+    blind = tables["protocols"]["matched"]["controls"]["random_network"]["fusion"]["1000"]
+    assert f"; Fusion {words.figure(cell, 'auc')}; " in matched.caption
+    assert f"; Random network: Fusion {words.figure(blind, 'auc')}; " in matched.caption
+
+
+def test_accuracy_over_sizes_has_the_auditors_with_banks_beside_vanilla_alone(tables):
+    vanilla, _, cnn, _ = (figure.svg for figure in figures.sizes(tables))
+    cell = tables["protocols"]["matched"]["fusion"]["1000"]
+    assert f"; Fusion {words.rate(cell['accuracy'])};" in vanilla and "Fusion" not in cnn
+    cell = tables["protocols"]["matched"]["table2"]["all_conv"]["1000"]
+    assert f"; All conv layers {words.rate(cell['accuracy'])};" in cnn
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_no_two_curves_of_a_plot_look_alike(blind):
+    """As many as a page draws: six layers and two auditors with banks, or five controls."""
+    styled = plots._styled([plots.Curve("", LABELS, LABELS, blind)] * (5 if blind else 8))
+    looks = [(style["color"], style.get("linestyle")) for _, style in styled]
+    assert len(set(looks)) == len(looks)
 
 
 def test_tippett_counts_misleading_images(tables):
@@ -115,14 +140,23 @@ def test_tippett_curves_are_the_shares_at_or_above():
     assert "nan" not in flat and "log10 likelihood ratio" in flat
 
 
-def test_the_neighbour_auditor_is_not_judged_twice(tables):
-    def about(found):
-        return [f for f in found if "neighbour auditor" in f.lead]
+def _judged(tables, decides):
+    """The auditors with banks that have a sentence, where `decides` has the verdict."""
+    tables["protocols"]["matched"]["evidence"]["auditor"]["kind"] = decides
+    leads = [f.lead for f in findings.headlines(tables)]
+    return [name for name in grid.BANKS for lead in leads if f"The {name} auditor" in lead]
 
-    assert about(findings.headlines(tables)) == []
-    tables["protocols"]["matched"]["evidence"]["auditor"]["kind"] = "vanilla"
-    assert about(findings.headlines(tables))
+
+def test_one_auditor_with_banks_is_judged_and_not_twice(tables):
+    assert _judged(tables, "fusion") == []
+    assert _judged(tables, "vanilla") == _judged(tables, "neighbour") == ["fusion"]
     assert "which may end without a verdict" in " ".join(findings.limits(tables))
+
+
+def test_before_fusion_the_neighbours_are_judged(before_fusion):
+    assert _section(before_fusion, "matched")["choice"]["name"] == "Neighbour, model outcome"
+    assert _judged(before_fusion, "neighbour") == []
+    assert _judged(before_fusion, "vanilla") == ["neighbour"]
 
 
 @pytest.mark.parametrize(
@@ -136,5 +170,6 @@ def test_bounds_are_rounded_to_their_own_side(bound, low, high):
 def test_names():
     assert words.auditor("vanilla", "conv1") == "Vanilla, Conv #1"
     assert words.auditor("neighbour") == "Neighbour"
+    assert words.auditor("fusion", "outcome") == "Fusion, model outcome"
     assert words.rate(-0.012) == "-.012" and words.rate(1.0) == "1.000"
     assert words.level("0.0001") == "0.01%"

@@ -112,6 +112,24 @@ def test_cross_database_without_controls_says_nothing():
     assert "Nobody can say" in found.lead and "No blind control" in found.text
 
 
+def test_fusion_speaks_for_the_auditors_with_banks():
+    tables = _tables()
+    matched = tables["protocols"]["matched"]
+    matched["fusion"] = {"1000": _cell(0.72, tpr=0.08)}
+    matched["controls"]["random_network"]["fusion"] = {"1000": _cell(0.49)}
+    found = [f for f in findings.headlines(tables) if "AUC" in f.text and "random" in f.text]
+    assert [f.lead for f in found] == [
+        "The fusion auditor tells members from non-members of the same database, moderately."
+    ]
+    assert (
+        "AUC .720 [.700, .740] on the matched split (n = 2,000) where a random network reads "
+        ".490 [.470, .510]: the difference" in found[0].text
+    )
+    limits = " ".join(findings.limits(tables))
+    assert "the fusion auditor finds a share of .080 of the members" in limits
+    assert "neighbour" not in limits + _all(tables)
+
+
 def test_neighbour_on_a_random_network_off_chance_is_a_warning():
     found = findings.headlines(_tables(blind=0.6))[1]
     assert found.weight == "warning" and "not membership alone" in found.text
@@ -159,7 +177,7 @@ def test_an_unsupported_tpr_is_explained():
     limits = " ".join(findings.limits(_tables()))
     assert "TPR at 0.1% FPR is not given: it takes 10 / FPR = 10,000 non-members" in limits
     assert "TPR at 1%" not in limits
-    assert "finds a share of .050 of the members (n = 2,000)" in limits
+    assert "the neighbour auditor finds a share of .050 of the members (n = 2,000)" in limits
 
 
 def test_chance_is_not_absence():

@@ -100,7 +100,7 @@ def test_nothing_is_loaded_from_anywhere(source, page):
 
 def test_plots_have_text_alternatives_and_no_clashing_ids(page):
     plots = page.all("svg")
-    assert len(plots) == 2 + 2 + 4 + 9  # ROC, Tippett, sizes, histograms
+    assert len(plots) == 2 + 2 + 4 + 12  # ROC, Tippett, sizes, histograms
     assert all(p["role"] == "img" and len(p["aria-label"]) > 60 for p in plots)
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -141,7 +141,7 @@ def test_unknown_matched_split(made_up, tmp_path):
     tables["matched_reason"] = "the list of SFace's training images is not public."
     page = _Page(_write(tmp_path / "report.html", tables, scores))
     assert "The list of SFace's training images is not public." in page.text
-    assert page.text.count("none known") >= 7 + 5 + 1  # beside every row, and in the captions
+    assert page.text.count("none known") >= 8 + 6 + 2 + 1  # beside every row, and in the captions
     assert "Table 1, matched" not in page.text
 
 
@@ -149,7 +149,8 @@ def test_controls_plots_and_one_protocol_may_be_absent(made_up, tmp_path):
     tables, _ = made_up
     tables["protocols"]["cross_database"] = None
     matched = tables["protocols"]["matched"]
-    del matched["controls"], matched["neighbour"], matched["table2"], matched["evidence"]
+    for name in ("controls", "neighbour", "fusion", "table2", "evidence"):
+        del matched[name]
     matched["table1"] = {"conv2": {"250": matched["table1"]["conv2"]["250"]}}
     for name in ("versions", "date", "device", "sets", "notes", "sizes"):
         del tables[name]
@@ -227,6 +228,20 @@ def test_any_part_of_the_evidence_may_be_absent(made_up, tmp_path):
         tables["protocols"] = {"matched": {"evidence": block}, "cross_database": None}
         assert whole["headline"] in _Page(_write(tmp_path / "report.html", tables, {})).text
         assert whole["headline"] in " ".join(report.console(tables).split())
+
+
+def test_auditors_with_banks_are_explained(page, source):
+    assert "Fusion compares the mean embedding of several views" in page.text
+    assert "Neighbour compares the embedding of an image" in page.text
+    assert "is Fusion, model outcome, trained on 1,000 images beside its banks." in page.text
+    others = re.findall(r'<tr class="other"><th scope="row">(.*?)</th>', source)
+    assert others == 2 * ["Neighbour", "Fusion", "Pixels only", "Pixels only"]
+
+
+def test_before_fusion_nothing_is_said_of_it(before_fusion, tmp_path):
+    text = _Page(_write(tmp_path / "report.html", before_fusion, {})).text
+    assert "usion" not in text and "Neighbour auditor: AUC under each protocol" in text
+    assert "Neighbour compares the embedding of an image" in text
 
 
 def test_facts_of_the_audited_model_are_printed_and_long_lists_counted(made_up, tmp_path):

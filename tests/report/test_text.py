@@ -1,11 +1,16 @@
 """The tables as text."""
 
 from mint_jax import report
+from mint_jax.report import words
 
 
 def _line(text: str, title: str, name: str) -> str:
     block = text[text.index(title) :].split("\n\n")[0]
     return next(line for line in block.splitlines() if line.startswith(name))
+
+
+def _auc(cell: dict) -> str:
+    return f"{words.rate(cell['auc'], 2)} {words.interval(cell['auc_ci95'], 2)}"
 
 
 def test_cells_are_printed_with_intervals_and_controls(tables):
@@ -35,6 +40,22 @@ def test_verdicts_and_controls_are_printed(tables):
     for protocol in tables["protocols"].values():
         assert protocol["evidence"]["headline"] in said
     assert said.index("Membership cannot be determined.") < said.index("Error in the audit")
+
+
+def test_auditors_with_banks_are_printed_together(tables):
+    text = report.console(tables)
+    cell = tables["protocols"]["cross_database"]["fusion"]["1000"]
+    blind = tables["protocols"]["cross_database"]["controls"]["random_network"]["fusion"]["1000"]
+    left, right = _line(text, "Neighbour and fusion auditors", "Fusion, cross").split("|")
+    assert left.split("  ")[-2].strip() == _auc(cell) and right.startswith(f" {_auc(blind)}")
+    assert _line(text, "Table 1, matched", "Fusion").count("[") == 3 + 3
+    assert _line(text, "Table 2, matched", "All conv layers").count("[") == 3 + 2
+
+
+def test_before_fusion_nothing_is_said_of_it(before_fusion):
+    text = report.console(before_fusion)
+    assert "usion" not in text
+    assert _line(text, "Neighbour auditor: AUC", "Neighbour, matched").count("[") == 3 + 3
 
 
 def test_the_evidence_takes_few_lines(tables):
