@@ -23,7 +23,7 @@ BLOCKS = {
 }
 STAGES = ("conv1", "conv2", "conv3", "conv4")
 _FILTERS = (64, 128, 256, 512)
-_SMALL = 4  # side of maps, in pixels, whose convolutions a CPU trains as matrix products
+_SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on a CPU
 
 
 class PReLU(nn.Module):
@@ -88,7 +88,7 @@ class IResNet(nn.Module):
                 padding=size // 2,  # SAME pads unevenly at stride 2
                 use_bias=False,
                 dtype=self.dtype,
-                conv_general_dilated=_convolve if train else None,
+                conv_general_dilated=_convolve,
                 kernel_init=nn.initializers.he_normal(),
                 name=name,
             )
@@ -116,7 +116,7 @@ class IResNet(nn.Module):
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int], *rest, **kw) -> jax.Array:
-    """A convolution whose gradients are fast on a CPU, too."""
+    """A convolution that is fast on a CPU, too, and so are its gradients."""
     if jax.default_backend() == "cpu" and x.shape[1] <= _SMALL and len(kernel) > 1:
         return patches.convolve(x, kernel, strides[0])
     return jax.lax.conv_general_dilated(x, kernel, strides, *rest, **kw)
