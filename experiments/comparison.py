@@ -16,8 +16,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from experiments import comparison_report, lab_attacks, lab_auditors, versions
+from experiments import comparison_report, lab_attacks, lab_auditors, lab_zoo, versions
 from experiments.lab_pairs import Models
+from mint_jax.audited import AuditedModel, load
 from mint_jax.baselines import BASELINES, Baseline
 from mint_jax.evidence import metrics
 
@@ -104,10 +105,11 @@ def run(config: ConfigDict, workdir: Path) -> dict:
       says of the chosen one}], "null": the same of the chosen one, told another model's members, of
       whom the audited model knows nothing, "zoo": [{"references", "r2", "r2_range", and what
       `measure` says of the fused score given theirs}], "prototypes": {"cosine", "cosine_range",
-      "auc", "auc_ci95", "models"} or None, "notes"}}, "config", "date", "device", "versions"}.
+      "auc", "auc_ci95", "models"} or None, "notes", and where there are networks what `_public`
+      says}}, "config", "date", "device", "versions"}.
 
     Raises:
-      InputError: what `Models` raises.
+      InputError: what `Models`, `audited.load` and `lab_zoo.read` raise.
     """
     labs = {name: _compared(name, config, workdir) for name in config.labs}
     found = {"labs": labs, "config": config.to_dict(), **versions.describe()}
@@ -144,6 +146,7 @@ def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
     Returns:
       An entry of "labs" of compare.json, see `run`.
     """
+    networks = {file: load(file) for file in lab.get("networks", ())}
     specs = lab_auditors.resolve(config.auditors, models.views, lab.labels == "identity")
     found = _scores(models, lab, specs, config.seed)
     n, audited = len(models.identities), models.audited
@@ -151,7 +154,9 @@ def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
     scores = {name: values[:, :n] for name, values in found.items()}
     known = {name: (x.title, x.access) for name, x in _TITLES.items() if name in scores}
     known |= {name: (spec["title"], lab_auditors.access(spec)) for name, spec in specs.items()}
-    zoo = []
+    zoo, public = [], {}
+    if networks:
+        public = _public(models, bench, specs["fusion"], scores["fusion"], networks, config.seed)
     if lab.references:
         strangers = {name: x[:, n:] for name, x in found.items() if x.shape[1] > n}
         study = lab_attacks.Study(models.in_mask, scores, strangers)
@@ -186,6 +191,7 @@ def compare(models: Models, lab: ConfigDict, config: ConfigDict) -> dict:
         "zoo": zoo,
         "prototypes": _prototypes(models, bench, rows, config.seed),
         "notes": models.notes,
+        **public,
     }
 
 
@@ -275,6 +281,51 @@ def _zoo(
         for count, (residuals, r2) in given.items():
             found[count][0][i] = residuals
             found[count][1].append(r2)
+    return _conditional(bench, scores, found)
+
+
+def _public(
+    models: Models,
+    bench: Bench,
+    spec: Mapping,
+    scores: np.ndarray,
+    networks: Mapping[str, AuditedModel],
+    seed: int,
+) -> dict[str, list]:
+    """Figures of the fused score given what published networks say, and of these alone.
+
+    Returns:
+      {"public": [{"references", "names" of the networks, "r2", "r2_range", and what `measure`
+      says}], "public_alone": [{"name", "sha256", "training_database", and what `measure` says of
+      the fused auditor on that network's AAD, a null}]}.
+    """
+    outside, names = lab_zoo.read(networks, models), [x.name for x in networks.values()]
+    alone = np.empty((len(networks), *scores.shape))
+    found = {count: (scores.copy(), []) for count in range(1, len(networks) + 1)}
+    for i, model in enumerate(tqdm(models.audited, "published networks")):
+        reading = models.reading(model)
+        alone[:, i], given = lab_zoo.conditional_scores(spec, reading, outside, seed)
+        for count, (residuals, r2) in given.items():
+            found[count][0][i] = residuals
+            found[count][1].append(r2)
+    rows = _conditional(bench, scores, found)
+    controls = [
+        {
+            "name": network.name,
+            "sha256": network.sha256,
+            "training_database": network.info.get("training_database", "unknown"),
+            **bench.measure(values),
+        }
+        for network, values in zip(networks.values(), alone)
+    ]
+    rows = [{"names": names[: row["references"]], **row} for row in rows]
+    return {"public": rows, "public_alone": controls}
+
+
+def _conditional(
+    bench: Bench, scores: np.ndarray, found: Mapping[int, tuple[np.ndarray, list[float]]]
+) -> list[dict]:
+    """Rows of scores without references, and of {references: (residuals, R^2 of each model)}."""
     rows = [{"references": 0, "r2": None, "r2_range": None, **bench.measure(scores)}]
     for count, (residuals, r2) in found.items():
         r2 = np.array(r2)[bench.tested]

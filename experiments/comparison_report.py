@@ -47,6 +47,11 @@ def table(found: Mapping) -> Iterator[str]:
             f"  fusion given {row['references']} reference models (R2 {words.rate(row['r2'])}): "
             f"{_figures(row)}"
         )
+    for row in found.get("public", [])[1:]:
+        names = " and ".join(row["names"])
+        yield f"  fusion given {names} (R2 {words.rate(row['r2'])}): {_figures(row)}"
+    for row in found.get("public_alone", []):
+        yield f"  {row['name']} alone, told the same members, a null: {_figures(row)}"
     if found["prototypes"]:
         cosine = words.rate(found["prototypes"]["cosine"])
         yield f"  estimated prototypes, cosine {cosine}: {words.figure(found['prototypes'], 'auc')}"
@@ -63,7 +68,7 @@ def picture(found: Mapping) -> str:
     from matplotlib.figure import Figure
 
     style = {"svg.fonttype": "none", "svg.hashsalt": "comparison", "font.size": 9.5}
-    curves = [name for name in ("coverage", "zoo") if found[name]]
+    curves = [name for name in _CURVES if found.get(name)]
     with matplotlib.rc_context(style):
         accesses = {row["access"] for row in found["rows"]}
         height = max(3.2, 1.2 + 0.2 * (len(found["rows"]) + len(accesses)))
@@ -109,13 +114,20 @@ def _coverage(axis: Any, found: Mapping) -> None:
 
 
 def _zoo(axis: Any, found: Mapping) -> None:
-    _curve(axis, found["zoo"], "references")
-    counts = [row["references"] for row in found["zoo"]]
-    axis.set(xlabel="reference models", xticks=counts)
+    _given(axis, found["zoo"], "reference models")
+
+
+def _public(axis: Any, found: Mapping) -> None:
+    _given(axis, found["public"], "published networks")
+
+
+def _given(axis: Any, rows: Sequence[Mapping], whose: str) -> None:
+    _curve(axis, rows, "references")
+    axis.set(xlabel=whose, xticks=[row["references"] for row in rows])
     axis.set_title(textwrap.fill("the fused score, given theirs", _WIDTH), fontsize=8.5)
 
 
-_CURVES = {"coverage": _coverage, "zoo": _zoo}
+_CURVES = {"coverage": _coverage, "zoo": _zoo, "public": _public}
 
 
 def _curve(axis: Any, rows: Sequence[Mapping], x: str) -> None:

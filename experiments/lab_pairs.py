@@ -10,13 +10,14 @@ Models are trained one after the other: two under `vmap` took 1.12 times as long
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from data_pipelines import audit_set, duplicates, loader
 from data_pipelines.sources import Subset
@@ -25,6 +26,7 @@ from mint_jax import aad, audited, baselines, lab
 from mint_jax.errors import InputError
 
 _BATCH = 64
+_OUTSIDE_BATCH = 16  # of other networks, whose images are larger
 _RECIPE = ("source", "screen", "by", "pairs", "strangers", "labels", "training", "seed")
 
 
@@ -120,6 +122,25 @@ class Models:
             head=lab_models.class_centres(folder),
         )
 
+    def read_by(self, network: audited.AuditedModel) -> dict[str, np.ndarray]:
+        """{AAD: (n + m, ...)} under a network that is none of the lab's, kept under its hash.
+
+        Of the lab's views it reads the mirror image: shifts are in pixels of another input size.
+        """
+
+        def read() -> dict[str, np.ndarray]:
+            names = _names(network, [view for view in self.views if view == "flip"])
+            extractor = aad.make_extractor(network, names, "max", _OUTSIDE_BATCH)
+            batches = loader.batches(self._source, extractor.chunk, workers=self._workers)
+            shown = tqdm(batches, f"{network.name} reads", unit="batch")
+            return aad.extract(extractor, shown, len(self._source))
+
+        return _kept(self._folder / f"{network.sha256[:16]}.npz", read)
+
+    def sha256(self, i: int) -> str:
+        """Of the weights of model `i`, which is trained."""
+        return json.loads((self._of(i) / "model.json").read_text())["weights_sha256"]
+
     def losses(self) -> list[float]:
         """The training loss of each audited model's last epoch."""
         files = (self._of(i) / "model.json" for i in self.audited)
@@ -182,8 +203,12 @@ class Models:
 
     def _compile(self, model: audited.AuditedModel) -> tuple[aad.Extractor, ...]:
         """Once for all models, which differ in their weights alone."""
-        names = [*model.layers, *(f"outcome@{view}" for view in self.views)]
-        return aad.make_extractor(model, names, "max", _BATCH), baselines.Scalars(model, _BATCH)
+        extractor = aad.make_extractor(model, _names(model, self.views), "max", _BATCH)
+        return extractor, baselines.Scalars(model, _BATCH)
+
+
+def _names(model: audited.AuditedModel, views: Sequence[str]) -> list[str]:
+    return [*model.layers, *(f"outcome@{view}" for view in views)]
 
 
 def _kept(path: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -8,7 +8,9 @@ photos, each of another person and its own class: `augmented`, `plain` without a
     python -m experiments.compare_auditors --workdir=runs/compare_auditors \
         --config=experiments/configs/compare_auditors.py:faces=DIR
 
-Without `faces` the synthetic labs are trained alone; `labs=people;plain` picks some.
+Without `faces` the synthetic labs are trained alone; `labs=people;plain` picks some. With
+`networks=A.onnx;B.onnx` published networks, which never saw a half of the photos, are references of
+the labs of real photos.
 """
 
 from ml_collections import ConfigDict
@@ -26,13 +28,14 @@ _HEAD = {"kind": "prototypes"}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Keys of `arg`: faces, labs, identities, images_per_identity, pairs (of `people`), models (of
-    every other lab), epochs and batch_size (0: each lab's own), seed.
+    """Keys of `arg`: faces, labs, networks, identities, images_per_identity, pairs (of `people`),
+    models (of every other lab), epochs and batch_size (0: each lab's own), seed.
     """
     args = common.parse(
         arg,
         faces="",
         labs=("",),
+        networks=("",),
         identities=600,
         images_per_identity=4,
         pairs=9,
@@ -47,6 +50,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     for name in wanted:
         if name not in labs:
             raise InputError(f"--config: lab {name!r} is none of {', '.join(labs)} (faces=DIR?)")
+    if any(args["networks"]):
+        _refer(labs, wanted, args["networks"])
     config.labs = ConfigDict({name: labs[name] for name in wanted}, sort_keys=False)
     config.auditors = ConfigDict(_auditors(), sort_keys=False)
     config.coverages = (0.05, 0.2, 0.4, 0.5, 0.6, 0.8)  # shares of the people that are known
@@ -84,6 +89,15 @@ def _real(args: dict) -> dict[str, dict]:
         "underfit": real("photos as classes, three epochs", epochs=3),
         "attributes": attributes,
     }
+
+
+def _refer(labs: dict[str, dict], wanted: list[str], networks: tuple[str, ...]) -> None:
+    """Gives networks to the labs of photos; the others are what they were, and stay finished."""
+    real = [name for name in wanted if labs[name]["source"]["kind"] == "folder"]
+    if not real:
+        raise InputError("--config: networks are references of labs of photos; none is asked for")
+    for name in real:
+        labs[name]["networks"] = networks
 
 
 def _lab(args: dict, title: str, source: dict, recipe: dict, head: str = "cosface") -> dict:

@@ -13,6 +13,7 @@ from experiments.configs import compare_auditors as defaults
 from mint_jax.errors import InputError
 
 TINY = "identities=40,pairs=3,models=3,epochs=1,batch_size=8"
+NETWORK = "iresnet18:random=1,width=0.0625,embedding_size=8,input_size=16"
 QUICK = ("neighbour", "fusion", "prototypes_estimated")
 
 
@@ -24,6 +25,7 @@ def tiny():
     for name in set(config.auditors) - set(QUICK):
         del config.auditors[name]
     config.coverages, config.references = (0.5, 0.75), (1, 2, 4)
+    config.labs.people.networks = (NETWORK,)
     return config
 
 
@@ -52,12 +54,19 @@ def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
     assert at_half["auc"] == rows[people["chosen"]]["auc"] and beyond["n_test"] < n * 1.2
     assert [row["references"] for row in people["zoo"]] == [0, 1, 2]
     assert people["zoo"][0]["auc"] == rows["fusion"]["auc"]
+    assert [row["names"] for row in people["public"]] == [[], [NETWORK]]
+    assert people["public"][0]["auc"] == rows["fusion"]["auc"]
+    given, (alone,) = people["public"][1], people["public_alone"]
+    assert given["r2_range"][0] <= given["r2"] <= given["r2_range"][1]
+    assert (given["n_test"], alone["name"], alone["n_test"]) == (4 * n, NETWORK, 4 * n)
+    assert len(list((tmp_path / "people").glob("*.npz"))) == 2  # of the pixels, and of the network
     assert people["prototypes"]["auc"] == rows["prototypes_estimated"]["auc"]
 
     text = "\n".join(comparison_report.table(people))
     for row in rows.values():
         assert row["title"] in text and row["access"] in text
     assert "fusion given 2 reference models" in text and "75% of the people known" in text
+    assert f"fusion given {NETWORK} (R2" in text and f"{NETWORK} alone" in text
 
     monkeypatch.setattr(lab_auditors, "fit", None)
     again = comparison.run(tiny(), tmp_path)
@@ -78,6 +87,11 @@ def test_labs_are_of_the_recipes_that_they_are_said_to_be():
     assert (training["plain"].flip, training["plain"].shift) == (False, 0)
     assert training["underfit"].epochs == 3 and training["attributes"].head == "softmax"
     assert [lab.screen for lab in labs.values()] == [False, False, True, True, True, True]
+    assert not any("networks" in lab for lab in labs.values())  # else finished ones were not so
+    given = defaults.get_config("faces=DIR,labs=people;plain,networks=A.onnx;B.onnx").labs
+    assert given.plain.networks == ("A.onnx", "B.onnx") and given.people == labs.people
+    with pytest.raises(InputError, match="networks are references of labs of photos; none is"):
+        defaults.get_config("labs=people,networks=A.onnx")
     assert list(defaults.get_config("labs=persons").labs) == ["persons"]
     with pytest.raises(InputError, match="lab 'plain' is none of people, persons"):
         defaults.get_config("labs=plain")

@@ -8,7 +8,7 @@ import pytest
 from data_pipelines import duplicates
 from experiments import lab_pairs
 from experiments.configs import compare_auditors
-from mint_jax import audited
+from mint_jax import aad, audited
 from mint_jax.errors import InputError
 
 TINY = "identities=16,pairs=3,models=3,epochs=1,batch_size=8"
@@ -82,6 +82,28 @@ def test_what_is_finished_is_not_trained_or_read_again(people, trainings, tmp_pa
     for name, values in readings[1].aad.items():
         np.testing.assert_array_equal(again.aad[name], values)
     assert audited.load(str(tmp_path / "people" / "03")).input_size == 16
+
+
+def test_other_networks_read_the_photos_once(people, trainings, monkeypatch, tmp_path):
+    people.training.shift = 1
+    models = open_lab(people, tmp_path)
+    assert len(models.views) == 17
+    size = "width=0.0625,embedding_size=8,input_size=16"
+    networks = [audited.load(f"iresnet18:random={seed},{size}") for seed in (1, 2)]
+    found = [models.read_by(network) for network in networks]
+    layers = {"conv1", "conv2", "conv3", "conv4", "outcome", "outcome@flip"}
+    assert found[0].keys() == layers and {len(x) for x in found[0].values()} == {64}
+    assert not np.allclose(found[0]["outcome"], found[1]["outcome"])
+    batch = np.stack([models._source[row]["image"] for row in (0, 63)])
+    for network, values in zip(networks, found):
+        mirrored = network.apply(network.variables, batch[:, :, ::-1], ("outcome",))["outcome"]
+        np.testing.assert_allclose(values["outcome@flip"][[0, 63]], mirrored, atol=1e-4)
+    monkeypatch.setattr(aad, "make_extractor", None)
+    again = open_lab(people, tmp_path).read_by(networks[1])
+    np.testing.assert_array_equal(again["outcome"], found[1]["outcome"])
+    models._train(0)
+    model = audited.load(str(tmp_path / "people" / "00"))
+    assert models.sha256(0) == model.sha256 and not trainings[1:]
 
 
 def test_without_references_one_of_each_pair_is_trained(trainings, monkeypatch, tmp_path):
