@@ -1,8 +1,8 @@
 """Auditors on models of the lab whose members are known: `experiments.compare_auditors`.
 
-Labs of synthetic faces: `people`, halves of every person's photos, the embedded model's recipe on
-fewer photos, with reference models; `persons`, halves of the people. Labs of a folder of real
-photos, each of another person and its own class: `augmented`, `plain` without augmentation,
+Labs of synthetic faces, with reference models, are the embedded model's recipe on fewer photos:
+`people`, halves of every person's photos, and `persons`, halves of the people. Labs of a folder of
+real photos, each of another person and its own class: `augmented`, `plain` without augmentation,
 `underfit`, a null, and `attributes`, a softmax over the age, gender and race in UTKFace's names.
 
     python -m experiments.compare_auditors --workdir=runs/compare_auditors \
@@ -28,8 +28,8 @@ _HEAD = {"kind": "prototypes"}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Keys of `arg`: faces, labs, networks, identities, images_per_identity, pairs (of `people`),
-    models (of every other lab), epochs and batch_size (0: each lab's own), seed.
+    """Keys of `arg`: faces, labs, networks, identities, images_per_identity, pairs (of the
+    synthetic labs), models (of the others), epochs and batch_size (0: each lab's own), seed.
     """
     args = common.parse(
         arg,
@@ -66,13 +66,14 @@ def _synthetic(args: dict) -> dict[str, dict]:
     source = {"kind": "synthetic_faces", "database": "studio", "seed": 7}
     source |= {key: args[key] for key in ("identities", "images_per_identity")}
     recipe = {"epochs": 16, "batch_size": 64, "shift": 0}
-    people = _lab(args, "synthetic faces, half of everybody's photos", source, recipe)
     # Strangers, who are in no training, are the population of RMIA.
-    people |= {"by": "image", "pairs": args["pairs"], "references": True, "strangers": 1 / 6}
-    return {
-        "people": people,
-        "persons": _lab(args, "synthetic faces, half of the people", source, recipe),
-    }
+    referred = {"pairs": args["pairs"], "references": True, "strangers": 1 / 6}
+    titles = {"image": "half of everybody's photos", "identity": "half of the people"}
+    people, persons = (
+        _lab(args, f"synthetic faces, {title}", source, recipe) | referred | {"by": by}
+        for by, title in titles.items()
+    )
+    return {"people": people, "persons": persons}
 
 
 def _real(args: dict) -> dict[str, dict]:
