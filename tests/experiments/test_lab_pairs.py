@@ -107,7 +107,9 @@ def test_other_networks_read_the_photos_once(people, trainings, monkeypatch, tmp
 
 
 def test_without_references_one_of_each_pair_is_trained(trainings, monkeypatch, tmp_path):
-    models = open_lab(tiny("persons"), tmp_path)
+    config = tiny("persons")
+    config.references = False
+    models = open_lab(config, tmp_path)
     assert models.audited.tolist() == [0, 2, 4]
     for i in models.audited:
         models._train(i)
