@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 REQUIRED = [
     "absl-py>=2.1,<3",
     "array-record>=0.6,<1",
+    "fastapi>=0.115,<1",
     "flax>=0.12,<0.13",
     "grain>=0.2.12,<0.3",
     "importlib-resources>=6,<8",  # tensorflow-datasets imports it and forgets to name it
@@ -21,12 +22,18 @@ REQUIRED = [
     "opencv-python-headless>=4.10,<5",  # 5 needs networks of dynamic shape for FaceDetectorYN
     "optax>=0.2.5,<0.3",
     "orbax-checkpoint>=0.11,<0.13",
+    "prometheus-client>=0.21,<1",
+    "pydantic>=2.9,<3",
+    "python-multipart>=0.0.20,<0.1",
     "scipy>=1.14,<2",
+    "starlette>=0.46,<2",
     "tensorflow-datasets>=4.9.9,<5",
     "tensorstore>=0.1.86,<0.2",
     "tqdm>=4.66,<5",
+    "uvicorn>=0.34,<1",
 ]
 DEV = [
+    "httpx>=0.28,<1",
     "import-linter>=2.1,<3",
     "pytest>=8,<10",
     "pytest-xdist>=3.6,<4",
@@ -44,7 +51,9 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["mint_jax*", "data_pipelines*", "experiments*", "launch*"]),
     package_data={
+        "experiments": ["demo/**/*"],
         "mint_jax.audited": ["embedded/**/*", "embedded_other/**/*"],
+        "mint_jax.demonstrator": ["templates/*"],
         "mint_jax.report": ["templates/*"],
     },
     install_requires=REQUIRED,
