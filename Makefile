@@ -1,11 +1,15 @@
-# `make audit` and `make test` do all of their own set-up: they need Python >= 3.11 and nothing else.
+# `make audit`, `make test` and `make demo` do all of their own set-up: they need Python >= 3.11 and
+# nothing else.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKDIR ?= runs/embedded
 INSTALLED := $(VENV)/.installed
+PORT ?= 8000
+# The auditor of `make audit` where it ran, else the shipped one, which is such an auditor.
+AUDITOR ?= $(firstword $(wildcard $(WORKDIR)/auditors/matched/chosen) experiments/demo/chosen)
 
-.PHONY: install audit test test-full lint clean
+.PHONY: install audit demo test test-full lint clean
 .DEFAULT_GOAL := audit
 
 $(INSTALLED): setup.py constraints.txt
@@ -18,6 +22,9 @@ install: $(INSTALLED)
 
 audit: install
 	$(BIN)/python -m experiments.tables --config=experiments/configs/embedded.py --workdir=$(WORKDIR)
+
+demo: install
+	$(BIN)/python -m experiments.serve --audited=embedded --auditors=$(AUDITOR) --port=$(PORT)
 
 test: install lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests

@@ -31,6 +31,7 @@ from mint_jax.report import bundle as bundle_page
 
 _BUNDLES = 100  # images that get one: each holds all calibration scores
 _NO_GATE = "The audit did not fix which photos its verdicts hold for: nothing of them was measured."
+_CUT_OUT = "the face was cut out of a photo, but verdicts are calibrated on faces that came aligned"
 
 
 class Judge:
@@ -43,6 +44,7 @@ class Judge:
       preparation: how the audit's photos were prepared, for `open_source`.
       withheld: the headline of an audit that could not determine membership; None of others.
       photos: {population: (scores, identities)} of non-members, for H0-person.
+      sides: {"members" or "non_members": (scores, identities)}, for likelihood ratios.
       people, images: what `conformal.image_evidence` ranks among, one photo a person.
       ratio: of likelihoods; None where no members or no non-members are in support.
     """
@@ -64,14 +66,18 @@ class Judge:
         self.preparation = dict(auditor.meta["preparation"])
         self._gauge = supporting.Gauge.load(folder, auditor)
         self.photos = self._calibration("person_")
-        self.people = {name: _one_each(*found) for name, found in self.photos.items()}
-        self.images = {k: _one_each(*found) for k, found in self._calibration("image_").items()}
+        self.people = {name: one_each(*found) for name, found in self.photos.items()}
+        self.images = {k: one_each(*found) for k, found in self._calibration("image_").items()}
         sides = self._calibration("")
-        pair = [sides[name] for name in ("members", "non_members") if name in sides]
-        self.ratio = likelihood.fit(*(_one_each(*p) for p in pair)) if len(pair) == 2 else None
+        self.sides = {k: sides[k] for k in ("members", "non_members") if k in sides}
+        pair = [one_each(*found) for found in self.sides.values()]
+        self.ratio = likelihood.fit(*pair) if len(pair) == 2 else None
 
     def outside(self, images: np.ndarray, places: np.ndarray) -> list[str | None]:
         """Why photos are outside of support; None for those inside.
+
+        A gate that knows no landmarks is of an audit whose photos came aligned, which a face that
+        was cut out here did not: nothing tells that it was cut out alike.
 
         Args:
           images: uint8 (n, 112, 112, 3) RGB faces.
@@ -79,7 +85,14 @@ class Judge:
         """
         if self._gauge is None:
             return [_NO_GATE] * len(images)
-        return self._gauge.inside(images, places)[1]
+        reasons = self._gauge.inside(images, places)[1]
+        if "residual" in self._gauge.gate.ranges:
+            return reasons
+        cut_out = np.isfinite(places).all(axis=1)
+        return [
+            "; ".join(filter(None, (cut and _CUT_OUT, reason))) or None
+            for cut, reason in zip(cut_out.tolist(), reasons)
+        ]
 
     def ranked(self, hypothesis: str, p: float, population: str, n: int) -> Test:
         """A test by a rank among `n` cases of a population."""
@@ -318,5 +331,6 @@ def _origin(judge: Judge, model: AuditedModel, workdir: Path) -> dict[str, Any]:
     )
 
 
-def _one_each(scores: np.ndarray, identities: np.ndarray) -> np.ndarray:
+def one_each(scores: np.ndarray, identities: np.ndarray) -> np.ndarray:
+    """The scores (p,) of one photo of each person, out of (n,) scores."""
     return scores[operating.one_each(identities)]

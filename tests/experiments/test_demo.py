@@ -1,0 +1,33 @@
+"""The auditor that ships with the platform: that of the embedded model's audit, and still so."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from experiments import audit, audit_sets
+from experiments.configs import embedded
+from mint_jax import aad, audited, auditors
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "demo" / "chosen"
+EACH = 160  # photos of 40 people a side
+
+
+def test_the_shipped_auditor_reads_what_its_audit_recorded(tmp_path):
+    model = audited.load("embedded")
+    auditor = auditors.load(FOLDER, audited=model)
+    assert auditor.kind == "fusion" and auditor.meta["evidence"]["gate"]["passed"]
+    config = embedded.get_config()
+    parts = audit.draw(audit_sets.embedded(config, tmp_path), config)
+    extractor = aad.make_extractor(model, auditor.layers, auditor.reduce)
+    scores = []
+    for side in ("members", "non_members"):
+        source = parts[side]["test"]
+        images = np.stack([source[row]["image"] for row in range(EACH)])
+        scores.append(auditor.score(extractor(images)))
+    auc = roc_auc_score(np.repeat([1, 0], EACH), np.concatenate(scores))
+    assert abs(auc - 0.780) < 0.08  # recorded for 250 people a side
+    kept = auditor.calibration["non_members"]
+    source = parts["non_members"]["calibration"]
+    again = auditor.score(extractor(np.stack([source[row]["image"] for row in range(16)])))
+    assert sum(np.isclose(kept, score, atol=1e-4).any() for score in again) >= 12  # of the gate
