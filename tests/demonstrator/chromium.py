@@ -11,7 +11,10 @@ import subprocess
 import time
 from typing import Any
 
-_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe")
+_FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    "--remote-debugging-pipe",
+)
 _SECONDS = 30
 
 
