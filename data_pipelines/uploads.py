@@ -38,7 +38,7 @@ class UploadError(InputError):
 
     Attributes:
       code: a word for programs: `too_large`, `not_an_image`, `unsupported`, `animated`,
-        `too_many_pixels`, `damaged`, `no_face`, `too_small` or `too_many_faces`.
+        `too_many_pixels`, `damaged`, `no_face`, `face_too_small` or `too_many_faces`.
       details: `limit`, in megabytes, pixels or faces, or the `format`, where its message says one.
     """
 
@@ -84,7 +84,7 @@ def faces(data: bytes, preparation: Preparation, detect: Detector) -> list[Found
     rows = [row for row in np.argsort(-sides.prod(axis=1)) if sides[row].max() >= MIN_SIDE]
     if not rows:
         message = f"no face has {MIN_SIDE} pixels"
-        raise UploadError("too_small", message, limit=MIN_SIDE)
+        raise UploadError("face_too_small", message, limit=MIN_SIDE)
     if len(rows) > MAX_FACES:
         message = f"there are {len(rows)} faces; {MAX_FACES} are read at most"
         raise UploadError("too_many_faces", message, limit=MAX_FACES)

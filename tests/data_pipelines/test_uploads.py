@@ -257,7 +257,7 @@ def test_an_aligned_face_is_taken_as_it_is():
     "places, code",
     [
         ([], "no_face"),
-        ([(0, 0, 0.3)], "too_small"),
+        ([(0, 0, 0.3)], "face_too_small"),
         ([(0, 0, 1)] * (uploads.MAX_FACES + 1), "too_many_faces"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import inspect
+import re
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from data_pipelines import images
+from data_pipelines import images, uploads
 from data_pipelines.alignment import UNPLACED
 from experiments import gallery, lab_models, serving, weighing
 from experiments.verdicts import Judge
 from mint_jax import aad, audited, auditors
+from mint_jax.demonstrator import english, spanish
 from mint_jax.demonstrator.examiner import CANNOT_TELL, LIKELY_USED, NO_EVIDENCE, Face, PhotoError
 from mint_jax.errors import InputError
 from mint_jax.evidence import conformal, likelihood, operating, persons, support
@@ -391,3 +394,9 @@ def test_real_faces_are_out_of_the_support_of_the_embedded_model(test_data, expo
         assert (finding.verdict, finding.reason) == (CANNOT_TELL, "out_of_support")
     drawn = [face for example in gallery.examples() for face in examiner.find(example.jpeg)]
     assert all(f.reason != "out_of_support" for (f,) in examiner.judge(drawn))
+
+
+def test_every_refusal_of_a_photo_has_words_in_both_languages():
+    codes = set(re.findall(r'UploadError\("(\w+)"', inspect.getsource(uploads)))
+    assert len(codes) == 9
+    assert codes <= english.ERRORS.keys() & spanish.ERRORS.keys()
