@@ -128,13 +128,14 @@ def test_the_auditor_that_decides_holds_its_gate(ran):
 
 
 def test_the_same_configuration_gives_the_same_tables(ran, tmp_path):
-    config = _config(controls=(), cnn_seeds=0)
+    config = _config(controls=(), cnn_seeds=0, robustness=False, other_network="", views=())
     tables = audit.run(config, tmp_path)
     assert tables["protocols"]["matched"]["table1"] == ran[1]["protocols"]["matched"]["table1"]
 
 
 def test_a_stopped_run_goes_on_behind_its_last_protocol(tmp_path, monkeypatch):
-    config = _config(controls=(), cnn_seeds=0, sizes=(40,), robustness=False, other_network="")
+    fast = {"robustness": False, "other_network": "", "views": ()}
+    config = _config(controls=(), cnn_seeds=0, sizes=(40,), **fast)
     real, ran = audit._protocol, []
 
     def protocol(name, *args):
@@ -166,7 +167,7 @@ def test_the_manifest_holds_every_image_once(ran):
     assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive", "studio"]
 
 
-@pytest.mark.parametrize("kind", ["neighbour", "fusion"])
+@pytest.mark.parametrize("kind", [pytest.param("neighbour", marks=pytest.mark.full), "fusion"])
 def test_one_chosen_auditor_is_exported(kind, tmp_path):
     config = _config(auditor=kind, layer="outcome", protocol="matched")
     cell = audit.train_one(config, tmp_path)
