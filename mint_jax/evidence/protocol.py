@@ -281,7 +281,10 @@ class Protocol:
         """What an auditor reads of a part: an array, or {layer: array} where it reads several."""
         if kind == "pixels":
             return lambda part: part.pixels
-        own: Callable[[Part], Readings] = lambda part: part.readings[self._network]  # noqa: E731
+
+        def own(part: Part) -> Readings:
+            return part.readings[self._network]
+
         if kind == "fusion":
             return lambda part: {k: own(part).maxima[k] for k in self._plan.fused.layers}
         if kind == "cnn" and layer == aad.ALL_CONV:
