@@ -18,10 +18,12 @@ from experiments.reading import EVERYWHERE, Reader, View
 from mint_jax import aad, audited, auditors, report
 from mint_jax.baselines import pixels
 from mint_jax.errors import InputError
+from mint_jax.evidence import support
 from mint_jax.evidence.examination import Examination
 from mint_jax.evidence.protocol import CONV_LAYERS, OUTCOME, Outcome, Plan, Population, Protocol
 
 _GATED = tuple(part for part in EVERYWHERE if part != "validation")  # read by the other network
+_BLIND = {"pixels": pixels.pixel_features, "thumbnails": support.thumbnails}
 _PEOPLE = 1 << 32  # identities of one population stay below; the next one's begin here
 
 
@@ -152,7 +154,7 @@ def read(
         views |= examining.views(subject.model, shown)
     reader = Reader(
         views,
-        statistics=pixels.pixel_features if "pixels" in config.controls else None,
+        statistics=_BLIND if "pixels" in config.controls else {},
         batch=config.per_device_batch,
         workers=config.workers,
         stores=[aad.open_store(base) for base in config.stores if base],

@@ -52,7 +52,7 @@ class Reader:
         self,
         views: Mapping[str, View],
         *,
-        statistics: Callable[[np.ndarray], np.ndarray] | None = None,
+        statistics: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {},
         batch: int,
         workers: int,
         stores: Sequence[aad.Store] = (),
@@ -61,8 +61,8 @@ class Reader:
 
         Args:
           views: {"audited": the audited network, "random_network": its control, ...}.
-          statistics: (F,) numbers a photo that no extractor reads, such as the blind control's;
-            (B, 112, 112, 3) uint8 to (B, F).
+          statistics: {field of `Part`: (B, 112, 112, 3) uint8 to (B, F) numbers that no extractor
+            reads}, such as the blind control's `pixels`.
           batch: images in a step of one device.
           workers: Grain worker processes that decode or render.
           stores: activations that `experiments.extract` wrote; a network whose activations of all
@@ -109,7 +109,7 @@ class Reader:
         reduce = {name: "map" if kept else "max" for name, kept in maps.items()}
         outs = {k: self._stored(self._views[k], source, r) for k, r in reduce.items()}
         running = {k: self._extractor(k, r) for k, r in reduce.items() if not outs[k]}
-        statistics = []
+        statistics = {name: [] for name in self._statistics}
         if running or self._statistics:
             chunk = next((e.chunk for e in running.values()), self._batch)
             batches = loader.batches(source, chunk, workers=self._workers)
@@ -118,11 +118,12 @@ class Reader:
                     change = self._views[name].change
                     seen = batch | {"image": change(batch["image"])} if change else batch
                     aad.extract(extractor, [seen], len(source), outs[name])
-                if self._statistics:
-                    statistics.append(self._statistics(batch["image"]))
+                for name, measured in statistics.items():
+                    measured.append(self._statistics[name](batch["image"]))
         # The loader keeps the source's order, and only the last batch is padded.
-        blind = np.concatenate(statistics)[: len(source)] if statistics else _none(source)
-        return Part(source.identities, {k: _readings(out) for k, out in outs.items()}, blind)
+        whole = {k: np.concatenate(found)[: len(source)] for k, found in statistics.items()}
+        readings = {k: _readings(out) for k, out in outs.items()}
+        return Part(source.identities, readings, **{"pixels": _none(source)} | whole)
 
     def _extractor(self, name: str, reduce: str) -> aad.Extractor:
         """Networks that differ in their weights alone share a program."""

@@ -5,7 +5,7 @@ the gate keeps, as it will keep the photos of verdicts. See `mint_jax.evidence.s
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from mint_jax.errors import InputError
 from mint_jax.evidence import operating, support
 from mint_jax.evidence.protocol import OUTCOME, Part, Population
 
-BANK = "support_bank"  # among the arrays of an exported auditor
+BANK = "support_bank"  # among the arrays of an exported auditor, as are these of the components
+MEAN, BASIS = "support_mean", "support_basis"
 NETWORK = "other_network"  # among the readings of an audit
 _CHANGED = 300  # people, at most, whose changed photos are looked at
 _BATCH = 32
@@ -40,9 +41,22 @@ class Gauge:
       gate: which features it looks at.
     """
 
-    def __init__(self, gate: support.Gate, network: AuditedModel | None, bank: np.ndarray | None):
-        """Takes what tells how like known faces a face is: a network, its (m, D) of strangers."""
-        self.gate, self._bank = gate, bank
+    def __init__(
+        self,
+        gate: support.Gate,
+        network: AuditedModel | None = None,
+        bank: np.ndarray | None = None,
+        components: support.Components | None = None,
+    ):
+        """Takes what tells how like known faces a face is.
+
+        Args:
+          gate: which features it looks at.
+          network: that is not audited, and reads the density.
+          bank: (m, D) what it read of strangers.
+          components: of strangers, of which the reconstruction is made.
+        """
+        self.gate, self._bank, self._components = gate, bank, components
         self._read = network and aad.make_extractor(network, (OUTCOME,), per_device_batch=_BATCH)
 
     @classmethod
@@ -55,9 +69,10 @@ class Gauge:
         found = auditor.meta["support"]
         if found is None:
             return None
-        gate = support.Gate.from_json(found)
+        gate, known = support.Gate.from_json(found), auditor.calibration
+        components = support.Components(known[MEAN], known[BASIS]) if MEAN in known else None
         if "density" not in gate.ranges:
-            return cls(gate, None, None)
+            return cls(gate, components=components)
         about = found["network"]
         try:
             network = audited.load(about["spec"])
@@ -68,7 +83,7 @@ class Gauge:
                 f"{folder}: its gate was fixed by the network {about['sha256'][:12]}, and "
                 f"{about['spec']} is {network.sha256[:12]}"
             )
-        return cls(gate, network, auditor.calibration[BANK])
+        return cls(gate, network, known[BANK], components)
 
     def inside(self, images: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, list[str | None]]:
         """Which photos are in support, and why the others are not, as `support.Gate.inside`.
@@ -78,6 +93,9 @@ class Gauge:
           places: (n, 2) how they lay in their photos, as `data_pipelines.sources.placements` says.
         """
         found = _placed(places) | support.from_pixels(images)
+        if self._components:
+            drawn = self._components.reconstruction(support.thumbnails(images))
+            found["reconstruction"] = drawn
         if self._read:
             found["density"] = support.density(self._read(images)[OUTCOME], self._bank)
         return self.gate.inside({name: found[name] for name in self.gate.ranges})
@@ -106,7 +124,9 @@ class AuditGate:
           config: of the audit.
         """
         self._others, self._populations, self._parts = others, populations, parts
-        self._bank = _bank(populations, others) if config.other_network else None
+        strangers = _strangers(populations, others)
+        self._bank = _embedded(strangers) if config.other_network and strangers else None
+        self._components = _components(strangers)
         self._spec, self._changes = config.other_network, config.robustness
         self._preparation = {"align": config.align, "antialias": config.antialias}
         self._preparation |= {key: config[key] or None for key in ("detector", "quality")}
@@ -114,7 +134,7 @@ class AuditGate:
         reference = self._features(others, "threshold")
         known = {name: x for name, x in reference.items() if np.isfinite(x).all()}
         gate = support.Gate.fit(known) if known else None
-        self.gauge = gate and Gauge(gate, self._network, self._bank)
+        self.gauge = gate and Gauge(gate, self._network, self._bank, self._components)
 
     def export(
         self, auditor: auditors.TrainedAuditor, sides: Mapping[str, str]
@@ -142,6 +162,8 @@ class AuditGate:
         if self._network:
             found[BANK] = self._bank
             fixed["network"] = {"spec": self._spec, "sha256": self._network.sha256}
+        if self._components:
+            found |= {MEAN: self._components.mean, BASIS: self._components.basis}
         meta["support"] = fixed
         return dataclasses.replace(auditor, calibration=found, meta=meta)
 
@@ -207,14 +229,15 @@ class AuditGate:
             found |= support.from_features(part.pixels)
         if self._bank is not None:
             found["density"] = support.density(_outcome(part), self._bank)
+        if self._components:
+            found["reconstruction"] = self._components.reconstruction(part.thumbnails)
         return found
 
 
-def _bank(populations: Mapping[str, Population], others: str) -> np.ndarray | None:
-    """The other network's (m, D) float16 unit embeddings of the bank of both sides.
+def _strangers(populations: Mapping[str, Population], others: str) -> list[Part]:
+    """The bank of both sides, of people who are asked about in no other part.
 
-    People who are asked about elsewhere are left out, whom a split by image has in several parts;
-    None where fewer photos are left than are counted.
+    A split by image has people in several; empty where fewer photos are left than are counted.
     """
     asked = [
         part.identities
@@ -222,14 +245,25 @@ def _bank(populations: Mapping[str, Population], others: str) -> np.ndarray | No
         for name, part in parts.items()
         if name in ("threshold", "calibration", "test")
     ]
-    asked, rows = np.concatenate(asked), []
+    asked, found = np.concatenate(asked), []
     for side in ("members", others):
-        part = populations[side]["bank"]
-        rows.append(_outcome(part)[~np.isin(part.identities, asked)])
-    bank = np.concatenate(rows)
-    if len(bank) < support.NEIGHBOURS:
-        return None
+        bank = populations[side]["bank"]
+        own = {name: read for name, read in bank.readings.items() if name == NETWORK}
+        bank = dataclasses.replace(bank, readings=own)
+        found.append(bank.rows(~np.isin(bank.identities, asked)))
+    return found if sum(len(part.identities) for part in found) >= support.NEIGHBOURS else []
+
+
+def _embedded(strangers: Sequence[Part]) -> np.ndarray:
+    """The other network's (m, D) float16 unit embeddings."""
+    bank = np.concatenate([_outcome(part) for part in strangers])
     return (bank / np.linalg.norm(bank, axis=1, keepdims=True)).astype(np.float16)
+
+
+def _components(strangers: Sequence[Part]) -> support.Components | None:
+    """None where no thumbnails were read."""
+    known = [part.thumbnails for part in strangers if part.thumbnails is not None]
+    return support.Components.fit(np.concatenate(known)) if known else None
 
 
 def _outcome(part: Part) -> np.ndarray:

@@ -58,18 +58,20 @@ class Part:
       readings: {network: Readings}; the networks are "audited", "random_network" and others.
       pixels: (n, F) float32 statistics that no network computed; (n, 0) where not wanted.
       databases: (n,) int64 which of the databases each image is from.
+      thumbnails: (n, D) uint8 of `support.thumbnails`, where they are wanted.
     """
 
     identities: np.ndarray
     readings: Mapping[str, Readings]
     pixels: np.ndarray
     databases: np.ndarray | None = None
+    thumbnails: np.ndarray | None = None
 
     def rows(self, index: Any) -> "Part":
         """Some of the images; `index` as numpy takes it."""
         readings = {name: read.rows(index) for name, read in self.readings.items()}
-        databases = None if self.databases is None else self.databases[index]
-        return Part(self.identities[index], readings, self.pixels[index], databases)
+        further = (x if x is None else x[index] for x in (self.databases, self.thumbnails))
+        return Part(self.identities[index], readings, self.pixels[index], *further)
 
 
 # By part: bank, train, validation (chooses an auditor), threshold (non-members alone), calibration

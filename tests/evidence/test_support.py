@@ -7,10 +7,19 @@ import cv2
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from mint_jax.evidence import conformal
-from mint_jax.evidence.support import FEATURES, Gate, density, from_pixels
+from mint_jax.evidence.support import (
+    FEATURES,
+    Components,
+    Gate,
+    density,
+    from_pixels,
+    thumbnails,
+)
 
 
 def _features(n, seed=0):
@@ -104,6 +113,37 @@ def test_density_is_the_cosine_to_the_kth_neighbour():
     np.testing.assert_allclose(density(x, bank, 7), 1 - near.kneighbors(x)[0][:, -1], atol=1e-9)
     with pytest.raises(ValueError, match="301 neighbours"):
         density(x, bank, 301)
+
+
+def test_thumbnails_are_the_means_of_blocks():
+    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    means = faces.reshape(3, 14, 8, 14, 8, 3).mean((2, 4)).reshape(3, -1)
+    found = thumbnails(faces)
+    assert found.dtype == np.uint8 and found.shape == (3, 588)
+    np.testing.assert_allclose(found, means, atol=0.51)
+
+
+@pytest.mark.parametrize("bank, kept", [(200, 12), (9, 8)])
+def test_reconstruction_is_that_of_principal_components(bank, kept):
+    rng = np.random.default_rng(0)
+    known, others = rng.integers(0, 256, (2, bank, 30), dtype=np.uint8)
+    pca = PCA(kept).fit(known)
+    lost = others - pca.inverse_transform(pca.transform(others))
+    ratio = 20 * np.log10(255) - 10 * np.log10((lost**2).mean(axis=1))
+    found = Components.fit(known, 12)
+    assert found.basis.shape == (kept, 30)
+    np.testing.assert_allclose(found.reconstruction(others), ratio, rtol=1e-4)
+    drawn = found.reconstruction((found.mean + 90 * found.basis)[:3])
+    assert (drawn > 90).all()  # what the components span is drawn in full
+
+
+def test_faces_of_another_kind_are_not_drawn():
+    faces = SyntheticFaces("studio", 0, 60, 1)
+    images = np.stack([faces[i]["image"] for i in range(60)])
+    components = Components.fit(thumbnails(images[:40]))
+    turned = thumbnails(images[40:, ::-1])
+    upright = components.reconstruction(thumbnails(images[40:]))
+    assert (components.reconstruction(turned) < upright).mean() > 0.8
 
 
 def test_features_of_pixels_are_those_of_their_definition():

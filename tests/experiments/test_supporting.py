@@ -24,6 +24,7 @@ from mint_jax.evidence.protocol import Part, Readings
 OTHER = "iresnet18:random=1,width=0.125,embedding_size=16,input_size=32"
 PREPARATION = {"align": "auto", "antialias": True, "detector": "", "quality": 0}
 CONFIG = ConfigDict({"other_network": OTHER, "robustness": True, **PREPARATION})
+STATISTICS = {"pixels": pixel_features, "thumbnails": support.thumbnails}
 PEOPLE, EACH = 40, 2
 CUTS = {"bank": 10, "threshold": 20, "calibration": 30, "test": 40}  # people before each border
 
@@ -58,7 +59,7 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def populations(sources):
     views = {supporting.NETWORK: View(audited.load(OTHER), parts=tuple(CUTS))}
-    reader = Reader(views, statistics=pixel_features, batch=16, workers=0)
+    reader = Reader(views, statistics=STATISTICS, batch=16, workers=0)
     return reader.populations(sources, 1 << 32)
 
 
@@ -75,7 +76,12 @@ def _features(populations, sources, side, part, bank):
     residual, eyes = placements(source, np.arange(len(source))).T
     x = _unit(populations[side][part].readings["other_network"].maxima["outcome"])
     near = np.sort(x @ _unit(bank).T, axis=1)[:, -support.NEIGHBOURS]
-    return {"residual": residual, "eyes": eyes, "density": near} | support.from_pixels(images)
+    known = [sources[s]["bank"] for s in ("members", "non_members")]
+    known = np.stack([photos[row]["image"] for photos in known for row in range(len(photos))])
+    drawn = support.Components.fit(support.thumbnails(known))
+    placed = {"residual": residual, "eyes": eyes, "density": near}
+    placed["reconstruction"] = drawn.reconstruction(support.thumbnails(images))
+    return placed | support.from_pixels(images)
 
 
 def _bank(populations, sides):
@@ -254,10 +260,11 @@ def test_nobody_of_the_bank_is_asked_about():
             "test": _plain(5, 100 * i + 12),
             "train": _plain(5, 100 * i),
         }
-    found = supporting._bank(sides, "non_members")
+    strangers = supporting._strangers(sides, "non_members")
+    found = supporting._embedded(strangers)
     kept = [x["bank"].readings["other_network"].maxima["outcome"] for x in sides.values()]
     kept = np.concatenate([np.delete(x, np.arange(12, 17), axis=0) for x in kept])
     np.testing.assert_allclose(found, _unit(kept), atol=1e-3)
     for side in sides.values():
         side["test"] = _plain(40, int(side["bank"].identities[4]))
-    assert supporting._bank(sides, "non_members") is None
+    assert supporting._strangers(sides, "non_members") == []

@@ -122,7 +122,7 @@ def test_the_auditor_that_decides_holds_its_gate(ran):
     for name in ("matched", "cross_database"):
         chosen = auditors.load(ran[0] / "auditors" / name / "chosen")
         gate, bank = chosen.meta["support"], chosen.calibration["support_bank"]
-        assert set(gate["ranges"]) == {"sharpness", "compression", "density"}
+        assert set(gate["ranges"]) == {"sharpness", "compression", "density", "reconstruction"}
         assert gate["network"]["sha256"] == audited.load("embedded_other").sha256
         assert len(bank) == 2 * 200 and bank.dtype == np.float16
 
