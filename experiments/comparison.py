@@ -8,12 +8,14 @@ references, which the intervals do not know.
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from scipy import stats
 from tqdm import tqdm
 
 from experiments import comparison_report, lab_attacks, lab_auditors, lab_zoo, versions
@@ -103,8 +105,8 @@ def run(config: ConfigDict, workdir: Path) -> dict:
       model's last epoch], "chosen": auditor, "rows": [{"name", "title", "access", and what
       `Bench.measure` says}], "coverage": [{"coverage", and what `metrics.over_models`
       says of the chosen one}], "null": the same of the chosen one, told another model's members, of
-      whom the audited model knows nothing, "zoo": [{"references", "r2", "r2_range", and what
-      `measure` says of the fused score given theirs}], "prototypes": {"cosine", "cosine_range",
+      whom the audited model knows nothing, "zoo": [{"references", "r2", "r2_ci95", and what
+      `measure` says of the fused score given theirs}], "prototypes": {"cosine", "cosine_ci95",
       "auc", "auc_ci95", "models"} or None, "notes", and where there are networks what `_public`
       says}}, "config", "date", "device", "versions"}.
 
@@ -295,7 +297,7 @@ def _public(
     """Figures of the fused score given what published networks say, and of these alone.
 
     Returns:
-      {"public": [{"references", "names" of the networks, "r2", "r2_range", and what `measure`
+      {"public": [{"references", "names" of the networks, "r2", "r2_ci95", and what `measure`
       says}], "public_alone": [{"name", "sha256", "training_database", and what `measure` says of
       the fused auditor on that network's AAD, a null}]}.
     """
@@ -326,13 +328,18 @@ def _conditional(
     bench: Bench, scores: np.ndarray, found: Mapping[int, tuple[np.ndarray, list[float]]]
 ) -> list[dict]:
     """Rows of scores without references, and of {references: (residuals, R^2 of each model)}."""
-    rows = [{"references": 0, "r2": None, "r2_range": None, **bench.measure(scores)}]
+    rows = [{"references": 0, "r2": None, "r2_ci95": None, **bench.measure(scores)}]
     for count, (residuals, r2) in found.items():
-        r2 = np.array(r2)[bench.tested]
-        about = {"references": count, "r2": float(r2.mean())}
-        spread = {"r2_range": [float(r2.min()), float(r2.max())]}
-        rows.append(about | spread | bench.measure(residuals))
+        about = {"references": count, **_mean("r2", np.array(r2)[bench.tested])}
+        rows.append(about | bench.measure(residuals))
     return rows
+
+
+def _mean(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """The mean over models, and Student's interval of it."""
+    mean, n = float(np.mean(values)), len(values)
+    error = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
+    return {name: mean, f"{name}_ci95": [float(mean - error), float(mean + error)]}
 
 
 def _unseen(
@@ -353,7 +360,6 @@ def _prototypes(models: Models, bench: Bench, rows: list[dict], seed: int) -> di
         for i in bench.tested
     ]
     return {
-        "cosine": float(np.mean(cosines)),
-        "cosine_range": [min(cosines), max(cosines)],
+        **_mean("cosine", cosines),
         **{key: row[key] for key in ("auc", "auc_ci95", "models")},
     }

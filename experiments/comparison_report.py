@@ -44,16 +44,16 @@ def table(found: Mapping) -> Iterator[str]:
         yield f"  {words.percent(row['coverage'])} of the people known: {_figures(row)}"
     for row in found["zoo"][1:]:
         yield (
-            f"  fusion given {row['references']} reference models (R2 {words.rate(row['r2'])}): "
+            f"  fusion given {row['references']} reference models (R2 {words.figure(row, 'r2')}): "
             f"{_figures(row)}"
         )
     for row in found.get("public", [])[1:]:
         names = " and ".join(row["names"])
-        yield f"  fusion given {names} (R2 {words.rate(row['r2'])}): {_figures(row)}"
+        yield f"  fusion given {names} (R2 {words.figure(row, 'r2')}): {_figures(row)}"
     for row in found.get("public_alone", []):
         yield f"  {row['name']} alone, told the same members, a null: {_figures(row)}"
     if found["prototypes"]:
-        cosine = words.rate(found["prototypes"]["cosine"])
+        cosine = words.figure(found["prototypes"], "cosine")
         yield f"  estimated prototypes, cosine {cosine}: {words.figure(found['prototypes'], 'auc')}"
 
 

@@ -57,7 +57,7 @@ def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
     assert [row["names"] for row in people["public"]] == [[], [NETWORK]]
     assert people["public"][0]["auc"] == rows["fusion"]["auc"]
     given, (alone,) = people["public"][1], people["public_alone"]
-    assert given["r2_range"][0] <= given["r2"] <= given["r2_range"][1]
+    assert given["r2_ci95"][0] <= given["r2"] <= given["r2_ci95"][1]
     assert (given["n_test"], alone["name"], alone["n_test"]) == (4 * n, NETWORK, 4 * n)
     assert len(list((tmp_path / "people").glob("*.npz"))) == 2  # of the pixels, and of the network
     assert people["prototypes"]["auc"] == rows["prototypes_estimated"]["auc"]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from experiments import comparison, lab_auditors, lab_pairs
@@ -79,3 +80,11 @@ def test_told_another_models_members_an_auditor_finds_nothing():
         lambda known: lab_auditors.fit(spec, reading(4), known, 0), reading(4), 0
     )
     assert roc_auc_score(masks[4], score) > 0.9
+
+
+def test_means_over_models_have_students_interval():
+    values = np.random.default_rng(0).normal(0.3, 0.1, 7)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = comparison._mean("r2", values)
+    assert found["r2"] == pytest.approx(values.mean())
+    np.testing.assert_allclose(found["r2_ci95"], [expected.low, expected.high])
