@@ -24,8 +24,8 @@ NO_MATCH = (
     "no photos were given that belong to the members' own collection and were held out of "
     "training, so nobody can tell here whether an auditor recognises membership or the database."
 )
-_IMAGES_PER_PERSON = 4  # of a synthetic external database
-_FRESH = 400  # people of the embedded model's generator beyond those that were split
+_IMAGES_PER_PERSON = 3  # of a synthetic external database, as of the embedded model's members
+_FRESH = 800  # people of the embedded model's generator beyond those that were split
 _UNUSED = 2  # photos of each of its members that it was not trained on
 
 
@@ -292,8 +292,7 @@ def _synthetic(config: ConfigDict, databases: Sequence[str]) -> dict[str, Synthe
 def wanted_images(config: ConfigDict, side: str) -> dict[str, int]:
     """{part: images} that an audit wants of a population.
 
-    Non-members alone freeze thresholds. Members are not ranked against members, so half as many
-    suffice for calibration, where they give likelihood ratios.
+    Non-members alone freeze thresholds.
     """
     wanted = {
         "bank": config.bank_images,
@@ -305,5 +304,5 @@ def wanted_images(config: ConfigDict, side: str) -> dict[str, int]:
     }
     if side == "members":
         del wanted["threshold"]
-        wanted["calibration"] //= 2
+        wanted["calibration"] = config.calibration_members
     return wanted

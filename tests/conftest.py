@@ -1,6 +1,7 @@
 """Fixtures and marks of the whole suite."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ FULL = os.environ.get("MINT_TEST_FULL") == "1"
 
 
 def pytest_configure(config):
+    """One cache of compiled programs for all tests of a run, their workers and subprocesses."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = tempfile.TemporaryDirectory(prefix="mint_jax_xla_")
+        config.add_cleanup(cache.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     config.addinivalue_line("markers", "full: stated counts; runs with MINT_TEST_FULL=1")
 
 

@@ -53,7 +53,8 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.test_images = 1000  # of each class
     config.validation_images = 250  # of each class; they choose the auditor of the verdict
     config.threshold_images = 1000  # non-members, who freeze the thresholds
-    config.calibration_images = 1000  # non-members and half as many members: evidence of an image
+    config.calibration_images = 1000  # non-members, by whom the evidence of an image is weighed
+    config.calibration_members = 500  # likewise, for likelihood ratios and by their unused photos
     config.bank_images = 2000  # of each class, at most; banks of auditors that compare
     config.split_by = "identity"  # or "image", where a person's images may be in several parts
     config.weights = ()  # of the externals, relative; alike where empty

@@ -21,5 +21,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config = common.tables(args["sizes"])
     config.audit_set = "embedded"
     config.other_network = "embedded_other"
+    config.bank_images = 3000
+    # A p-value of .01 that holds given the calibration set takes 598 people of each null, who have
+    # three photos in support where three are asked about.
+    config.calibration_images, config.calibration_members = 3600, 2400
     config.workers = 2  # the faces are rendered, which Python does one thread at a time
     return config

@@ -20,7 +20,7 @@ from experiments.configs import common, lab
 def get_config(arg: str | None = None) -> ConfigDict:
     """Keys of `arg`: identities, images_per_identity, people, epochs, shift, seed."""
     args = common.parse(
-        arg, identities=2200, images_per_identity=4, people=0, epochs=20, shift=0, seed=0
+        arg, identities=4800, images_per_identity=3, people=0, epochs=40, shift=0, seed=0
     )
     config = ConfigDict()
     others = f", people {args['people']}" if args["people"] else ""

@@ -14,6 +14,7 @@ from mint_jax.errors import InputError
 from mint_jax.lab.training import epoch_rows
 
 STEPS = 6  # of the recorded training; one more costs half a second of rendering
+RTOL = 2e-3  # of the losses of these steps, on other processors
 
 
 class Noise:
@@ -138,8 +139,8 @@ def test_the_recorded_training_begins_again_as_it_did(truth):
     rows = epoch_rows(len(truth.members), config, 0)[:STEPS].ravel()
     losses = retrain(truth, rows, epochs=1, steps=STEPS)[0]
     recorded = np.array(truth.manifest["losses"]["first_epoch"][:STEPS])
-    np.testing.assert_allclose(losses, recorded, rtol=5e-3)
-    assert recorded.std() > 2 * 5e-3 * recorded.mean()  # another order would be noticed
+    np.testing.assert_allclose(losses, recorded, rtol=RTOL)
+    assert recorded.std() > 2 * RTOL * recorded.mean()  # another order would be noticed
 
 
 @pytest.mark.full

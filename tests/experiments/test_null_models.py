@@ -59,7 +59,7 @@ def test_a_tiny_run_leaves_figures_and_plots(run):
     assert json.loads(text) == json.loads(json.dumps(found, allow_nan=False))
     for name in ("null_p_values.svg", "power.svg"):
         assert ET.fromstring((workdir / name).read_text()).tag.endswith("svg")
-    assert found["power"][0]["share"] == pytest.approx(4 * 2 / 4400)
+    assert found["power"][0]["share"] == pytest.approx(4 * 2 / 7200)
     lines = "\n".join(null_models.table(found)).splitlines()
     assert sum(line.startswith("| fresh people, an auditor of true labels") for line in lines) == 2
     widths = [line.count("|") for line in lines if line.startswith("|")]
@@ -81,9 +81,9 @@ def test_embeddings_are_of_the_people_that_they_are_said_to_be(run):
     pairs = [
         (photos.members[3, 1], noise(0, split["members"][3], 1, "studio")),
         (photos.non_members[5, 0], noise(0, split["non_members"][5], 0, "studio")),
-        (photos.fresh[7, 1], noise(0, 2207, 1, "studio")),
-        (photos.unused[3], noise(0, split["members"][3], 4, "studio")),
-        (photos.changed["recompressed"][7], compressed(noise(0, 2207, 0, "studio")[None])[0]),
+        (photos.fresh[7, 1], noise(0, 4807, 1, "studio")),
+        (photos.unused[3], noise(0, split["members"][3], 3, "studio")),
+        (photos.changed["recompressed"][7], compressed(noise(0, 4807, 0, "studio")[None])[0]),
         (photos.elsewhere["webcam"][9], noise(0, 9, 0, "webcam")),
     ]
     for found, image in pairs:
@@ -97,6 +97,6 @@ def test_what_cannot_be_is_refused(run, tmp_path):
     config.fresh = 61
     with pytest.raises(InputError, match="other images"):
         null_photos.read(config, run[0] / "aad")
-    config.members = 1101
-    with pytest.raises(InputError, match="1101 members with 2 photos each; the embedded model"):
+    config.members = 2401
+    with pytest.raises(InputError, match="2401 members with 2 photos each; the embedded model"):
         null_photos.read(config, tmp_path)

@@ -81,7 +81,8 @@ def network(request, tmp_path_factory):
 def _config(network, databases, test_data, **changes):
     names = ",".join(f"{path.name}={path}" for path in sorted(databases.iterdir()))
     config = paper.get_config(f"audited={network},{names},sizes=16;32")
-    config.update(seeds=2, cnn_seeds=1, test_images=20, calibration_images=8, bank_images=24)
+    config.update(seeds=2, cnn_seeds=1, test_images=20, bank_images=24)
+    config.update(calibration_images=8, calibration_members=4)
     config.update(validation_images=4, threshold_images=8, random_networks=2, shuffles=2)
     config.update(per_device_batch=16, detector=str(test_data / "models" / "yunet_2023mar.onnx"))
     config.vanilla.fit = {"epochs": 3}
@@ -124,7 +125,8 @@ def test_a_store_stands_in_for_the_network(network, databases, test_data, tmp_pa
         tally = extraction.run(config, tmp_path)
         assert (tally.read, tally.bad) == (count, 0)
     fly = _config(network, databases, test_data, controls=("pixels",), externals=(specs[1],))
-    fly.update(sizes=(8,), bank_images=8, calibration_images=4, test_images=8, validation_images=4)
+    fly.update(sizes=(8,), bank_images=8, test_images=8, validation_images=4)
+    fly.update(calibration_images=4, calibration_members=2)
     fly.robustness = False  # a change of photos must be read anew
     subject = audit.audit_sets.sources(fly, tmp_path / "audit")
     parts = audit.draw(subject, fly)

@@ -15,7 +15,8 @@ CELL = {"accuracy", "accuracy_ci95", "auc", "auc_ci95", "tpr_at_fpr", "n_test", 
 
 def _config(**changes):
     config = embedded.get_config("sizes=40;80")
-    config.update(seeds=2, cnn_seeds=1, test_images=120, calibration_images=40, bank_images=200)
+    config.update(seeds=2, cnn_seeds=1, test_images=120, bank_images=200)
+    config.update(calibration_images=40, calibration_members=20)
     config.update(validation_images=20, threshold_images=100, random_networks=2, shuffles=3)
     config.update(per_device_batch=32, workers=0)
     config.vanilla.fit = {"epochs": 5}
@@ -80,7 +81,7 @@ def test_every_protocol_comes_with_its_evidence(ran):
         }
         assert baselines["nearest_centre"] > 0.99  # the head names its people
         assert len(evidence["robustness"]) == 5
-        assert evidence["h0_image"]["n_calibration"] == 5
+        assert evidence["h0_image"]["n_calibration"] == 7
         assert len(evidence["support"]) == 5 + 4  # populations and databases, and changes
         assert all(0 <= row["share"] <= 1 and row["n"] >= 15 for row in evidence["support"])
     left_out = tables["protocols"]["cross_database"]["evidence"]["left_out"]
@@ -159,9 +160,7 @@ def test_a_stopped_run_goes_on_behind_its_last_protocol(tmp_path, monkeypatch):
 def test_the_manifest_holds_every_image_once(ran):
     content = json.loads((ran[0] / "manifest.json").read_text())
     rows = [tuple(r[:2]) for s in content["sides"].values() for p in s.values() for r in p["rows"]]
-    sides = (
-        3 * (200 + 40 + 20 + 40 + 120) + 2 * 100 - 20
-    )  # members: no threshold, half to calibrate
+    sides = 3 * (200 + 40 + 20 + 120) + 2 * (100 + 40) + 20  # members: no threshold
     unused = sum(p["images"] for p in content["sides"]["unused"].values())
     assert len(rows) == len(set(rows)) == sides + unused
     assert [s["database"] for s in content["sources"]] == ["studio", "webcam", "archive", "studio"]
