@@ -2,7 +2,8 @@
 
 JPEG, PNG and still WebP are read, because OpenCV decodes these three from memory; of other formats
 it makes a temporary file first. A file is what its first bytes say it is, whatever its name or
-what follows its end, and its header tells how many pixels there are before any is decoded.
+what follows its end, and its header tells how many pixels there are before any is decoded. How
+many bytes a file may have is for whoever receives it, who sees them arrive.
 """
 
 import dataclasses
@@ -16,7 +17,6 @@ from data_pipelines.detection import Detector
 from data_pipelines.errors import InputError
 from data_pipelines.preparation import Preparation
 
-MAX_BYTES = 20 << 20
 MAX_PIXELS = 50_000_000  # 150 MB decoded; phones of 48 megapixels stay below
 MAX_FACES = 16
 MIN_SIDE = 40  # pixels of a face's longer side in its photo: below, little of it is a face
@@ -37,9 +37,9 @@ class UploadError(InputError):
     """An uploaded file that cannot be used.
 
     Attributes:
-      code: a word for programs: `too_large`, `not_an_image`, `unsupported`, `animated`,
-        `too_many_pixels`, `damaged`, `no_face`, `face_too_small` or `too_many_faces`.
-      details: `limit`, in megabytes, pixels or faces, or the `format`, where its message says one.
+      code: a word for programs: `not_an_image`, `unsupported`, `animated`, `too_many_pixels`,
+        `damaged`, `no_face`, `face_too_small` or `too_many_faces`.
+      details: `limit`, in pixels or faces, or the `format`, where its message says one.
     """
 
     def __init__(self, code: str, message: str, **details: Any):
@@ -114,12 +114,9 @@ def decode(data: bytes) -> np.ndarray:
     """Decodes an uploaded file: (H, W, 3) uint8 RGB, upright by its EXIF, alpha dropped.
 
     Raises:
-      UploadError: too large, no image, an image of another format or an animated one, more pixels
-        than are read, or damaged.
+      UploadError: no image, an image of another format or an animated one, more pixels than are
+        read, or damaged.
     """
-    if len(data) > MAX_BYTES:
-        message = f"the file has more than {MAX_BYTES >> 20} MB"
-        raise UploadError("too_large", message, limit=MAX_BYTES >> 20)
     try:
         width, height = _size(data)
     except IndexError:

@@ -103,7 +103,7 @@ class Examiner(Protocol):
         """Faces of an uploaded file, the largest first.
 
         Raises:
-          PhotoError: too large, not an image, damaged, no face, too many faces.
+          PhotoError: not an image, damaged, no face, too many faces.
         """
 
     def judge(self, faces: Sequence[Face]) -> list[list[Finding]]:

@@ -19,7 +19,7 @@ class Refused(Exception):
         self.details = details
 
 
-_STATUS = {"too_large": 413, "too_many_pixels": 413, "not_an_image": 415, "unsupported": 415}
+_STATUS = {"too_many_pixels": 413, "not_an_image": 415, "unsupported": 415}
 
 
 def status_of(code: str) -> int:
