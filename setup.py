@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 REQUIRED = [
     "absl-py>=2.1,<3",
     "array-record>=0.6,<1",
+    "cryptography>=45,<51",
     "fastapi>=0.115,<1",
     "flax>=0.12,<0.13",
     "grain>=0.2.12,<0.3",

@@ -16,16 +16,17 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from mint_jax.demonstrator import schema, uploads
 from mint_jax.demonstrator.batching import Worker
-from mint_jax.demonstrator.examiner import Examiner, Face
+from mint_jax.demonstrator.examiner import SHAPE, Examiner, Face, PhotoError
 from mint_jax.demonstrator.limits import Buckets, Gate, Limits
 from mint_jax.demonstrator.observing import COUNTS, Metrics, Observed
-from mint_jax.demonstrator.pages import Pages
+from mint_jax.demonstrator.pages import Choice, Pages
 from mint_jax.demonstrator.refusals import Refused, status_of
-from mint_jax.demonstrator.running import Examination, Runner
+from mint_jax.demonstrator.running import Photo, Runner
+from mint_jax.demonstrator.sealing import Sealer
 from mint_jax.demonstrator.words import Words, language
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
-_BLANK = Face((0, 0, 112, 112), np.full((112, 112, 3), 128, np.uint8), (0.0, 0.0))
+_BLANK = Face((0, 0, *SHAPE[:2]), np.full(SHAPE, 128, np.uint8), (0.0, 0.0))
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -70,6 +71,7 @@ def create_app(
     for path, method, route in (
         ("/", "GET", site.home),
         ("/run", "POST", site.run),
+        ("/run/faces", "POST", site.run_faces),
         ("/examples/{number}", "POST", site.run_example),
         ("/examples/{number}.jpg", "GET", site.example),
         ("/style.css", "GET", site.style),
@@ -100,7 +102,7 @@ class _Site:
         self._examples = {str(number): example for number, example in enumerate(examples)}
         self._gate, self._buckets = Gate(limits), Buckets(limits)
         self._worker = Worker(examiner, limits, lambda faces: self.metrics.batch.observe(faces))
-        self._runner = Runner(examiner, self._worker, limits)
+        self._runner, self._sealer = Runner(examiner, self._worker, limits), Sealer()
         self._pages = Pages(examiner, limits, examples)
         self.metrics = Metrics(lambda: self._gate.inside, self._worker.waiting)
 
@@ -118,27 +120,60 @@ class _Site:
         return _page(words, await asyncio.to_thread(self._pages.home, words))
 
     async def run(self, request: Request) -> Response:
-        """The page with the results of a form."""
-        found, words = await self._examine(request), _words(request)
-        errors = [photo.error for photo in found.photos]
-        if all(errors):
-            raise Refused(status_of(errors[0].code), errors[0].code, **errors[0].details)
-        return _page(words, await asyncio.to_thread(self._pages.result, words, found))
+        """The page with the results of a form, or with the faces to choose from."""
+        words = _words(request)
+        async with self._admit(request) as hold:
+            form = await uploads.read(request, self._limits, hold)
+            photos, person = await self._find(request, form.photos), "person" in form.fields
+            errors = [photo.error for photo in photos]
+            if all(errors):
+                raise _refused(errors[0])
+            every = _every(photos)
+            if max(map(len, every)) > 1:
+                sealed = await asyncio.to_thread(self._sealer.seal, photos)
+                choice = Choice(photos, [places[:1] for places in every], person, sealed)
+                return _page(words, await asyncio.to_thread(self._pages.choice, words, choice))
+            found = await self._runner.judge(photos, every, person)
+            return _page(words, await asyncio.to_thread(self._pages.result, words, found))
+
+    async def run_faces(self, request: Request) -> Response:
+        """The page with the results of chosen faces, or with what is wrong with the choice."""
+        words = _words(request)
+        async with self._admit(request) as hold:
+            fields = (await uploads.read(request, self._limits, hold)).fields
+            sealed, person = fields.get(uploads.SEALED, [""])[0], "person" in fields
+            photos = await asyncio.to_thread(self._sealer.open, sealed)
+            picked = fields.get("face", [])
+            chosen = [
+                [i for i in places if f"{number}-{i}" in picked]
+                for number, places in enumerate(_every(photos))
+            ]
+            request.scope[COUNTS].update(photos=len(photos), faces=sum(map(len, chosen)))
+            choice = Choice(photos, chosen, person, sealed)
+            if choice.wrong:
+                page = await asyncio.to_thread(self._pages.choice, words, choice)
+                return _page(words, page, 422)
+            found = await self._runner.judge(photos, chosen, person)
+            return _page(words, await asyncio.to_thread(self._pages.result, words, found))
 
     async def run_example(self, request: Request, number: str) -> Response:
         """The page with the results of an example."""
         example, words = self._example(number), _words(request)
-        upload = uploads.Upload(example.name, example.jpeg)
-        found = await self._examine(request, [upload])
-        return _page(words, await asyncio.to_thread(self._pages.result, words, found, example))
+        async with self._admit(request):
+            upload = uploads.Upload(example.name, example.jpeg)
+            photos = await self._find(request, [upload])
+            found = await self._runner.judge(photos, _every(photos))
+            return _page(words, await asyncio.to_thread(self._pages.result, words, found, example))
 
     async def api(self, request: Request) -> schema.Answer:
         """Every face of every photo, and what each audited model says of it."""
-        found = await self._examine(request)
-        for photo in found.photos:
+        async with self._admit(request) as hold:
+            form = await uploads.read(request, self._limits, hold)
+            photos = await self._find(request, form.photos)
+            found = await self._runner.judge(photos, _every(photos))
+        for photo in photos:
             if photo.error:
-                code = photo.error.code
-                raise Refused(status_of(code), code, **photo.error.details)
+                raise _refused(photo.error)
         return schema.answer(found)
 
     async def example(self, number: str) -> Response:
@@ -181,40 +216,39 @@ class _Site:
         told = {"code": error.code, "message": words.error(error.code, error.details)}
         return JSONResponse({"error": told}, error.status, headers)
 
-    async def _examine(
-        self, request: Request, photos: Sequence[uploads.Upload] = ()
-    ) -> Examination:
-        """Examines given photos, or those of the form in the request.
-
-        Raises:
-          Refused: by the limits, or what `uploads.read` and `Runner.run` raise.
-        """
+    @asynccontextmanager
+    async def _admit(self, request: Request) -> AsyncIterator[Callable[[int], None]]:
+        """Holds what is done for a request within the limits; gives `hold` of `Gate.enter`."""
         try:
             with self._gate.enter() as hold:
                 self._buckets.take(request.client.host if request.client else "")
                 async with asyncio.timeout(self._limits.timeout):
-                    return await self._admitted(request, photos, hold)
+                    yield hold
         except TimeoutError:
             raise Refused(503, "timeout", 30) from None
         except Refused:
             await uploads.drain(request, self._limits)
             raise
 
-    async def _admitted(
-        self, request: Request, photos: Sequence[uploads.Upload], hold: Callable[[int], None]
-    ) -> Examination:
-        form = uploads.Form(list(photos), {})
-        if not photos:
-            form = await uploads.read(request, self._limits, hold)
-        found = await self._runner.run(form.photos, "person" in form.fields)
-        faces = sum(len(photo.faces) for photo in found.photos)
-        request.scope[COUNTS].update(photos=len(found.photos), faces=faces)
-        return found
+    async def _find(self, request: Request, sent: Sequence[uploads.Upload]) -> list[Photo]:
+        photos = await self._runner.find(sent)
+        faces = sum(len(photo.faces) for photo in photos)
+        request.scope[COUNTS].update(photos=len(photos), faces=faces)
+        return photos
 
     def _example(self, number: str) -> Example:
         if number not in self._examples:
             raise Refused(404, "not_found")
         return self._examples[number]
+
+
+def _every(photos: Sequence[Photo]) -> list[range]:
+    """All faces, chosen."""
+    return [range(len(photo.faces)) for photo in photos]
+
+
+def _refused(error: PhotoError) -> Refused:
+    return Refused(status_of(error.code), error.code, **error.details)
 
 
 def _words(request: Request) -> Words:

@@ -42,6 +42,11 @@ ERRORS = {
     "no_face": "No face was found in this photo.",
     "too_many_faces": "There are too many faces. Please send photos of fewer people, or cut out "
     "the face that you ask about.",
+    "no_face_chosen": "No face is chosen. Choose one, then press “Run MINT”.",
+    "one_face_each": "You say that all photos show one person: choose one face of each photo at "
+    "most.",
+    "sealed": "These faces can no longer be examined: the page is too old, or what it sent was "
+    "changed. Please choose your photos again.",
     "too_many_requests": "You have sent many photos in a short time. Please wait a little.",
     "busy": "The platform is busy. Please try again in a few seconds.",
     "timeout": "This took too long, and was given up. Please try again, with fewer photos.",
@@ -68,8 +73,9 @@ TEXT = {
     "camera": "Take a photo",
     "person": "These photos all show one person",
     "person_hint": "Then the evidence of all photos is combined as well. Copies and crops of one "
-    "photo count once; where a photo shows several faces, the largest one counts.",
+    "photo count once; where a photo shows several faces, you choose one.",
     "run": "Run MINT",
+    "asking": "Asking every network. This can take up to a minute.",
     "running": "Finding faces and asking every network. This can take up to a minute.",
     "chosen": "Chosen",
     "examples_title": "Or try these",
@@ -98,14 +104,20 @@ TEXT = {
     "nowhere else: what you do not download is gone when you close this page.",
     "again": "Examine other photos",
     "together_title": "All photos together",
-    "together_intro": "You said that the photos show one person. The largest face of each of the "
+    "together_intro": "You said that the photos show one person. The examined face of each of the "
     "{photos} photos counts; copies and crops of one photo count once.",
     "photo": "Photo {number}",
     "face": "Face {number} of {count}",
     "one_face": "The face that was found",
     "largest": "the largest",
     "face_alt": "Face {number}, as the networks see it",
-    "faces_hint": "Several faces were found. Open the one that you ask about.",
+    "examined": "Faces examined, as you chose: {chosen} of the {found} that were found in this "
+    "photo.",
+    "choice_title": "Which faces?",
+    "choice_intro": "Several faces were found. Choose those that you ask about, then press “Run "
+    "MINT”. The largest of each photo is chosen already.",
+    "choice_kept": "Nothing is kept here while you choose. The faces that were found are in this "
+    "page, encrypted, and can be examined for {hours} hours, unless the platform is restarted.",
     "rarer": "This model reacts to your photo as it does to fewer than 1 in {n} comparable photos "
     "that were not used.",
     "common": "This model reacts to your photo as strongly as it does to up to {n} in 100 "

@@ -12,13 +12,15 @@ import numpy as np
 LIKELY_USED = "likely_used"
 NO_EVIDENCE = "no_evidence"
 CANNOT_TELL = "cannot_tell"
+SHAPE = (112, 112, 3)  # of an aligned face: uint8 RGB
 
 
 class PhotoError(Exception):
     """A photo that cannot be examined.
 
     Attributes:
-      code: a word for programs, out of `english.ERRORS`; `details` fills its sentence.
+      code: a word for programs, out of `english.ERRORS`; `details`, values that JSON has, fill
+        its sentence.
     """
 
     def __init__(self, code: str, **details: Any):
@@ -32,7 +34,7 @@ class Face:
 
     Attributes:
       box: left, top, right, bottom in pixels of the upright photo.
-      image: (112, 112, 3) uint8 RGB, aligned.
+      image: uint8 RGB of `SHAPE`, aligned.
       placement: (2,) how it lay in its photo, as the in-support gate wants it.
     """
 

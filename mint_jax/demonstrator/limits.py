@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mint_jax.demonstrator.examiner import SHAPE
 from mint_jax.demonstrator.refusals import Refused
 
 _RETRY = 5  # seconds: about what a request takes
@@ -43,6 +44,11 @@ class Limits:
     wait: float = 0.02
     finders: int = 2
     timeout: float = 60.0
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Of the form field in which found faces travel: above 4/3 of their pixels, for base64."""
+        return 2 * self.faces * math.prod(SHAPE)
 
 
 class Gate:

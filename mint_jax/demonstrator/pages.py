@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import jinja2
@@ -12,8 +12,32 @@ from mint_jax.demonstrator.examiner import Examiner, Face
 from mint_jax.demonstrator.limits import Limits
 from mint_jax.demonstrator.plots import ScorePlot
 from mint_jax.demonstrator.refusals import Refused
-from mint_jax.demonstrator.running import Examination
+from mint_jax.demonstrator.running import Examination, Photo
+from mint_jax.demonstrator.sealing import HOURS
 from mint_jax.demonstrator.words import LANGUAGES, Words
+
+
+class Choice(NamedTuple):
+    """Faces to choose from, as they are chosen so far.
+
+    Attributes:
+      photos: whose faces were found.
+      chosen: places in `faces` of each photo.
+      person: whether the photos are said to show one person.
+      sealed: the photos, to come back with the choice.
+    """
+
+    photos: Sequence[Photo]
+    chosen: Sequence[Sequence[int]]
+    person: bool
+    sealed: str
+
+    @property
+    def wrong(self) -> str | None:
+        """Why the chosen faces cannot be examined, out of `english.ERRORS`."""
+        if not any(self.chosen):
+            return "no_face_chosen"
+        return "one_face_each" if self.person and max(map(len, self.chosen)) > 1 else None
 
 
 class Pages:
@@ -47,6 +71,10 @@ class Pages:
         """Why a request has no answer."""
         return self._render("error", words, message=words.error(refused.code, refused.details))
 
+    def choice(self, words: Words, choice: Choice) -> str:
+        """The faces that were found, to choose from."""
+        return self._render("choice", words, choice=choice, thumbnail=_thumbnail, hours=HOURS)
+
     def result(self, words: Words, found: Examination, example: Any = None) -> str:
         """Verdicts, with the report to download; `example`: what is known of an example."""
         date = report.now()
@@ -57,7 +85,7 @@ class Pages:
             found=found,
             document=document,
             example=example,
-            faces=sum(len(photo.faces) for photo in found.photos),
+            faces=sum(len(photo.findings) for photo in found.photos),
             thumbnail=_thumbnail,
             html_link=report.link("text/html", self.report(words, document)),
             json_link=report.link("application/json", report.dump(document)),

@@ -34,7 +34,9 @@ def document(found: Examination, models: Sequence[Model], words: Words, date: st
     Returns:
       {"date", "statements": [str], "models": [{"name", "sha256", "auditor", "layers", "training",
       "matched", "found", "fpr", "headline", "controls"}], "photos": [{"name", "sha256", "error",
-      "faces": [{"box", "findings": [FINDING]}]}], "together": [FINDING], "verification": [str]}.
+      "faces_found", "faces": [{"number", "box", "findings": [FINDING]}]}],
+      "together": [FINDING], "verification": [str]}.
+      Faces are those that were examined, numbered among all that were found, the largest first.
       FINDING = {"model", "verdict", "reason", "says": [str], "why": the audit's own words, in
       English, or None, "score", "p_value", "likelihood_ratio", "likelihood_ratio_bounds"}.
     """
@@ -42,10 +44,15 @@ def document(found: Examination, models: Sequence[Model], words: Words, date: st
     def photo(own: Photo) -> dict[str, Any]:
         error = own.error and words.error(own.error.code, own.error.details)
         faces = [
-            {"box": list(face.box), "findings": _findings(findings, models, words)}
-            for face, findings in zip(own.faces, own.findings)
+            {
+                "number": i + 1,
+                "box": list(own.faces[i].box),
+                "findings": _findings(findings, models, words),
+            }
+            for i, findings in own.findings.items()
         ]
-        return {"name": own.name, "sha256": own.sha256, "error": error, "faces": faces}
+        about = {"name": own.name, "sha256": own.sha256, "error": error}
+        return about | {"faces_found": len(own.faces), "faces": faces}
 
     return {
         "date": date,

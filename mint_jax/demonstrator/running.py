@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from mint_jax.demonstrator.batching import Worker
 from mint_jax.demonstrator.examiner import Examiner, Face, Finding, PhotoError
@@ -22,15 +22,15 @@ class Photo:
 
     Attributes:
       name, sha256: of the file.
-      faces: the largest first; none where there is an error.
-      findings: of each face, those of all models.
+      faces: all that were found, the largest first; none where there is an error.
+      findings: {place in `faces`: those of all models}, of the faces that were examined.
       error: why it cannot be examined.
     """
 
     name: str
     sha256: str
     faces: Sequence[Face] = ()
-    findings: Sequence[Sequence[Finding]] = ()
+    findings: Mapping[int, Sequence[Finding]] = field(default_factory=dict)
     error: PhotoError | None = None
 
 
@@ -40,8 +40,8 @@ class Examination:
 
     Attributes:
       photos: in the order of the request.
-      together: of all models about the largest faces of all photos, where they are said to show
-        one person; else empty.
+      together: of all models about the first examined face of every photo, where the photos are
+        said to show one person; else empty.
     """
 
     photos: Sequence[Photo]
@@ -59,24 +59,32 @@ class Runner:
         """Returns when no photo is being read."""
         self._pool.shutdown()
 
-    async def run(self, uploads: Sequence[Upload], one_person: bool = False) -> Examination:
-        """Finds the faces of photos and what every model says of them.
+    async def find(self, uploads: Sequence[Upload]) -> list[Photo]:
+        """Finds the faces of photos.
 
         Raises:
-          Refused: more faces than a request may have.
+          Refused: no photos, or more faces than a request may have.
         """
+        if not uploads:
+            raise Refused(422, "no_photo")
         loop = asyncio.get_running_loop()
         reads = (loop.run_in_executor(self._pool, self._read, upload) for upload in uploads)
         photos = await asyncio.gather(*reads)
-        faces = [face for photo in photos for face in photo.faces]
-        if len(faces) > self._limits.faces:
+        if sum(len(photo.faces) for photo in photos) > self._limits.faces:
             raise Refused(422, "too_many_faces", limit=self._limits.faces)
+        return photos
+
+    async def judge(
+        self, photos: Sequence[Photo], chosen: Sequence[Sequence[int]], one_person: bool = False
+    ) -> Examination:
+        """What every model says of the chosen faces, which are places in `faces` of each photo."""
+        faces = [photo.faces[i] for photo, places in zip(photos, chosen) for i in places]
         found = iter(await self._worker.judge(faces) if faces else [])
         photos = [
-            Photo(p.name, p.sha256, p.faces, [next(found) for _ in p.faces], p.error)
-            for p in photos
+            replace(photo, findings={i: next(found) for i in places})
+            for photo, places in zip(photos, chosen)
         ]
-        shown = [photo.faces[0] for photo in photos if photo.faces]
+        shown = [photo.faces[places[0]] for photo, places in zip(photos, chosen) if places]
         several = one_person and len(shown) > 1
         return Examination(photos, await self._worker.combine(shown) if several else ())
 

@@ -96,7 +96,7 @@ def answer(found: Examination) -> Answer:
                 sha256=photo.sha256,
                 faces=[
                     FaceFindings(box=list(face.box), models=[_finding(own) for own in findings])
-                    for face, findings in zip(photo.faces, photo.findings)
+                    for face, findings in zip(photo.faces, photo.findings.values())
                 ],
             )
             for photo in found.photos

@@ -41,6 +41,11 @@ ERRORS = {
     "no_face": "No se ha encontrado ninguna cara en esta foto.",
     "too_many_faces": "Hay demasiadas caras. Envíe fotos de menos personas o recorte la cara por "
     "la que pregunta.",
+    "no_face_chosen": "No hay ninguna cara elegida. Elija una y pulse «Ejecutar MINT».",
+    "one_face_each": "Usted indica que todas las fotos muestran a una misma persona: elija como "
+    "máximo una cara de cada foto.",
+    "sealed": "Estas caras ya no se pueden examinar: la página es demasiado antigua o lo que envió "
+    "se ha alterado. Elija sus fotos otra vez.",
     "too_many_requests": "Ha enviado muchas fotos en poco tiempo. Espere un poco.",
     "busy": "La plataforma está ocupada. Inténtelo de nuevo en unos segundos.",
     "timeout": "Esto ha tardado demasiado y se ha abandonado. Inténtelo de nuevo con menos fotos.",
@@ -67,8 +72,9 @@ TEXT = {
     "camera": "Hacer una foto",
     "person": "Todas estas fotos muestran a una misma persona",
     "person_hint": "Entonces se combinan además los indicios de todas las fotos. Las copias y los "
-    "recortes de una foto cuentan una vez; si una foto muestra varias caras, cuenta la mayor.",
+    "recortes de una foto cuentan una vez; si una foto muestra varias caras, usted elige una.",
     "run": "Ejecutar MINT",
+    "asking": "Preguntando a cada red. Puede tardar hasta un minuto.",
     "running": "Buscando caras y preguntando a cada red. Puede tardar hasta un minuto.",
     "chosen": "Elegidas",
     "examples_title": "O pruebe con estas",
@@ -98,14 +104,21 @@ TEXT = {
     "again": "Examinar otras fotos",
     "together_title": "Todas las fotos juntas",
     "together_intro": "Ha indicado que las fotos muestran a una misma persona. Cuenta la cara "
-    "mayor de cada una de las {photos} fotos; las copias y los recortes de una foto cuentan una "
-    "vez.",
+    "examinada de cada una de las {photos} fotos; las copias y los recortes de una foto cuentan "
+    "una vez.",
     "photo": "Foto {number}",
     "face": "Cara {number} de {count}",
     "one_face": "La cara encontrada",
     "largest": "la mayor",
     "face_alt": "Cara {number}, tal como la ven las redes",
-    "faces_hint": "Se han encontrado varias caras. Abra aquella por la que pregunta.",
+    "examined": "Caras examinadas, según su elección: {chosen} de las {found} encontradas en esta "
+    "foto.",
+    "choice_title": "¿Qué caras?",
+    "choice_intro": "Se han encontrado varias caras. Elija aquellas por las que pregunta y pulse "
+    "«Ejecutar MINT». La mayor de cada foto ya está elegida.",
+    "choice_kept": "Mientras elige, aquí no se guarda nada. Las caras encontradas están en esta "
+    "página, cifradas, y se pueden examinar durante {hours} horas, salvo que la plataforma se "
+    "reinicie.",
     "rarer": "Este modelo reacciona a su foto como reacciona a menos de 1 de cada {n} fotos "
     "comparables que no se usaron.",
     "common": "Este modelo reacciona a su foto con la misma fuerza que a hasta {n} de cada 100 "

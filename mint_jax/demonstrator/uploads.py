@@ -16,8 +16,9 @@ from mint_jax.demonstrator.limits import Limits
 from mint_jax.demonstrator.refusals import Refused
 
 FIELD = "photos"
+SEALED = "sealed"  # the field of faces that were found before
 _NAME_LENGTH = 100
-_FIELDS = 16  # beside the photos
+_FIELDS = 16  # beside photos and faces
 _FIELD_BYTES = 1024
 _DRAIN = 10.0  # seconds
 
@@ -30,10 +31,10 @@ class Upload(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Photos in their order, and the other fields."""
+    """Photos in their order, and the values of each other field."""
 
     photos: list[Upload]
-    fields: dict[str, str]
+    fields: dict[str, list[str]]
 
 
 async def read(request: Request, limits: Limits, hold: Callable[[int], None]) -> Form:
@@ -45,7 +46,7 @@ async def read(request: Request, limits: Limits, hold: Callable[[int], None]) ->
       hold: of `Gate.enter`.
 
     Raises:
-      Refused: no form, a broken one, without photos, or beyond the limits.
+      Refused: no form, a broken one, or one beyond the limits.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
@@ -55,8 +56,6 @@ async def read(request: Request, limits: Limits, hold: Callable[[int], None]) ->
         await parts.read(request.stream(), options.get(b"boundary", b""), hold)
     except (FormParserError, ClientDisconnect):
         raise Refused(400, "malformed") from None
-    if not parts.form.photos:
-        raise Refused(422, "no_photo")
     return parts.form
 
 
@@ -110,7 +109,7 @@ class _Parts:
 
     def on_part_begin(self) -> None:
         self._count += 1
-        if self._count > self._limits.photos + _FIELDS:
+        if self._count > self._limits.photos + self._limits.faces + _FIELDS:
             raise Refused(422, "too_many_photos", limit=self._limits.photos)
         self._disposition, self._data = b"", bytearray()
 
@@ -138,14 +137,17 @@ class _Parts:
         if self._filename is not None and self._name != FIELD:
             return
         self._data += data[start:end]
-        if self._filename is None and len(self._data) > _FIELD_BYTES:
-            raise Refused(400, "malformed")
-        if len(self._data) > self._limits.file_bytes:
+        if self._filename is None:
+            limit = self._limits.sealed_bytes if self._name == SEALED else _FIELD_BYTES
+            if len(self._data) > limit:
+                raise Refused(400, "malformed")
+        elif len(self._data) > self._limits.file_bytes:
             raise Refused(413, "too_large", limit=self._limits.file_bytes >> 20)
 
     def on_part_end(self) -> None:
         if self._filename is None:
-            self.form.fields[self._name] = self._data.decode("utf-8", "replace")
+            value = self._data.decode("utf-8", "replace")
+            self.form.fields.setdefault(self._name, []).append(value)
         elif self._name == FIELD and (self._filename or self._data):  # neither: none was chosen
             if len(self.form.photos) == self._limits.photos:
                 raise Refused(422, "too_many_photos", limit=self._limits.photos)

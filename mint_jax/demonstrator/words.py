@@ -75,6 +75,13 @@ class Words:
             return self.found_unknown
         return self._words.TEXT["found"].format(n=self.hundred(model.found))
 
+    def face_of(self, place: int, count: int) -> str:
+        """A face among all that were found in its photo, of which the first is the largest."""
+        if count == 1:
+            return self.one_face
+        largest = f" ({self.largest})" if place == 0 else ""
+        return self.face.format(number=place + 1, count=count) + largest
+
     def power(self, model: Model) -> str:
         """How many used photos an audit finds, and at what price."""
         if model.found is None:

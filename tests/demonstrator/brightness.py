@@ -16,6 +16,12 @@ def picture(brightness: int = 128, faces: int = 1, kind: str = ".png") -> bytes:
     return cv2.imencode(kind, image)[1].tobytes()
 
 
+def group(*brightness: int) -> bytes:
+    """A photo of several faces, of which the first is the largest."""
+    images = [np.full((SIDE, SIDE, 3), own, np.uint8) for own in brightness]
+    return cv2.imencode(".png", np.hstack(images))[1].tobytes()
+
+
 def models() -> list[Model]:
     draws = np.random.default_rng(0)
     members, others = (np.sort(draws.beta(a, 5 - a, 500)) for a in (3.0, 2.0))

@@ -6,8 +6,11 @@ import os
 import sys
 import tempfile
 
+import cv2
+import numpy as np
 import pytest
 from demonstrator.brightness import photos, picture
+from demonstrator.reading import Page, press
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -19,6 +22,9 @@ def _answers(client):
     yield client.post("/run", files=photos(picture()))
     yield client.post("/run", files=photos(b"x"))
     yield client.post("/api/v1/run", files=photos(picture()))
+    faces = client.post("/run", files=photos(picture(faces=2)))
+    yield faces
+    yield press(client, Page(faces.text))
     yield client.post("/examples/0")
     yield client.put("/nope")
     for path in ("/", "/style.css", "/script.js", "/examples/0.jpg", "/nope", "/run", "/healthz"):
@@ -38,7 +44,7 @@ def test_headers_on_every_answer(client):
         assert "camera=()" in headers["permissions-policy"]
         assert "set-cookie" not in headers
         identities.add(headers["x-request-id"])
-    assert len(identities) == 15
+    assert len(identities) == 17
 
 
 def test_headers_on_our_own_failures(serve, examiner):
@@ -50,7 +56,7 @@ def test_headers_on_our_own_failures(serve, examiner):
 
 
 def test_metrics(client):
-    client.post("/run", files=photos(picture(), picture(faces=2)))
+    client.post("/run", files=photos(picture(), picture(), picture()))
     client.post("/run", files=photos(b"x"))
     client.get("/<script>")
     text = client.get("/metrics").text
@@ -115,6 +121,9 @@ def test_photos_are_never_written(client, watch, tmp_path, monkeypatch):
     try:
         answer = client.post("/run", files=photos(large, picture(10), name="photo.png"))
         refused = client.post("/run", files=photos(large, bytes(16 << 20)))
+        noise = np.random.default_rng(0).integers(0, 256, (112, 40 * 112, 3), np.uint8)
+        faces = client.post("/run", files=photos(cv2.imencode(".png", noise)[1].tobytes()))
+        chosen = press(client, Page(faces.text), "0-0", "0-39")
         opened = list(watch.opened)
         with tempfile.SpooledTemporaryFile(max_size=1) as spooled:
             spooled.write(b"a file that does go to disk")
@@ -122,5 +131,6 @@ def test_photos_are_never_written(client, watch, tmp_path, monkeypatch):
     finally:
         watch.on = False
     assert (answer.status_code, refused.status_code) == (200, 413)
+    assert len(faces.text) > 40 * 112 * 112 * 3 and chosen.text.count("Face 40 of 40") == 1
     assert opened == [] and list(tmp_path.iterdir()) == []
     assert seen  # the watch would have seen it
