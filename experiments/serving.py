@@ -27,7 +27,7 @@ from experiments.weighing import Scale, adjusted
 from mint_jax import aad, audited, auditors
 from mint_jax.audited import AuditedModel
 from mint_jax.demonstrator import examiner
-from mint_jax.demonstrator.examiner import Face, Finding, Model, PhotoError
+from mint_jax.demonstrator.examiner import Controls, Face, Finding, Model, PhotoError
 from mint_jax.errors import InputError
 from mint_jax.evidence import conformal, operating, persons
 from mint_jax.evidence.bundle.document import sha256_of
@@ -264,16 +264,10 @@ def _hash(folder: Path) -> str:
     return digest({f.relative_to(folder).as_posix(): sha256_of(f) for f in files})
 
 
-def _controls(gate: Mapping[str, Any]) -> str:
-    """What an audit found that its controls did not, in its own words."""
-    if not gate["passed"]:
-        return " ".join(gate["reasons"])
-    points = math.floor(round(1000 * gate["smallest_advantage"], 6)) / 10  # a bound stays one
-    against = gate["against"].replace("_", " ")
-    return (
-        "It finds more than every explanation without membership that was tried: of the nearest, "
-        f"{against}, the lower bound of its advantage is {points:g} points."
-    )
+def _controls(gate: Mapping[str, Any]) -> Controls:
+    least = gate["smallest_advantage"]
+    points = None if least is None else math.floor(round(1000 * least, 6)) / 10  # a bound stays one
+    return Controls(points, gate["against"], tuple(gate["reasons"]))
 
 
 def open_examiner(

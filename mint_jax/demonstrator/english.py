@@ -24,6 +24,14 @@ REASONS = {
     "other": "The audit gives no verdict on this photo.",
 }
 
+# What an audit is held against: `Controls.against`.
+CONTROLS = {
+    "pixels": "pixels alone, without a network",
+    "random_network": "networks with random weights",
+    "other_network": "a network that was not trained on these photos",
+    "shuffled_labels": "labels at random",
+}
+
 # Why a request gets no answer, or a photo no findings: `Refused.code` and `PhotoError.code`.
 ERRORS = {
     "too_large": "A photo is larger than the {limit} MB that are accepted.",
@@ -148,6 +156,9 @@ TEXT = {
     "plot": "The score {score} is higher than those of {others} in 100 photos of this audit that "
     "were not used, and of {members} in 100 that were.",
     "controls": "Controls of this audit",
+    "controls_passed": "Of 100 used photos it finds at least {points} more than the nearest of the "
+    "explanations without membership that were tried, {against} (lower 95% bound).",
+    "controls_failed": "They are not passed. The audit says:",
     "card": "About this model and its audit",
     "layers": "Layers read",
     "training": "Known of its training",

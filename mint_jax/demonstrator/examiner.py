@@ -69,6 +69,22 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Controls:
+    """What an audit found that its controls, explanations without membership, did not.
+
+    Attributes:
+      points: of 100 used images, how many more it finds than the nearest control; a lower 95%
+        bound. None where none was measured.
+      against: the name of that control, out of `english.CONTROLS`.
+      reasons: why the audit did not pass, in its own words, in English; none where it did.
+    """
+
+    points: float | None
+    against: str | None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
     """An audited model with the auditor that decides, as its card shows it.
 
@@ -78,7 +94,8 @@ class Model:
       layers, training: what it is and what is known of its training, in words.
       matched: whether the audit had non-members of the members' own collection.
       found: share of used images that this audit finds at false-alarm rate `fpr`; None: unknown.
-      headline, controls: the audit's own sentences.
+      headline: the audit's own sentence, in English.
+      controls: what it found that its controls did not.
       members, non_members: sorted calibration scores, where a face's score is shown among.
     """
 
@@ -91,7 +108,7 @@ class Model:
     found: float | None
     fpr: float
     headline: str
-    controls: str
+    controls: Controls
     members: np.ndarray
     non_members: np.ndarray
 

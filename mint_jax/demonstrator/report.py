@@ -33,9 +33,9 @@ def document(found: Examination, models: Sequence[Model], words: Words, date: st
 
     Returns:
       {"date", "statements": [str], "models": [{"name", "sha256", "auditor", "layers", "training",
-      "matched", "found", "fpr", "headline", "controls"}], "photos": [{"name", "sha256", "error",
-      "faces_found", "faces": [{"number", "box", "findings": [FINDING]}]}],
-      "together": [FINDING], "verification": [str]}.
+      "matched", "found", "fpr", "headline", "controls": {"points", "against", "reasons"}}],
+      "photos": [{"name", "sha256", "error", "faces_found", "faces": [{"number", "box",
+      "findings": [FINDING]}]}], "together": [FINDING], "verification": [str]}.
       Faces are those that were examined, numbered among all that were found, the largest first.
       FINDING = {"model", "verdict", "reason", "says": [str], "why": the audit's own words, in
       English, or None, "score", "p_value", "likelihood_ratio", "likelihood_ratio_bounds"}.

@@ -24,6 +24,13 @@ REASONS = {
     "other": "La auditoría no da ningún veredicto sobre esta foto.",
 }
 
+CONTROLS = {
+    "pixels": "los píxeles solos, sin red",
+    "random_network": "redes con pesos aleatorios",
+    "other_network": "una red que no se entrenó con estas fotos",
+    "shuffled_labels": "etiquetas al azar",
+}
+
 ERRORS = {
     "too_large": "Una foto supera los {limit} MB que se aceptan.",
     "request_too_large": "Las fotos superan juntas los {limit} MB que se aceptan.",
@@ -149,6 +156,9 @@ TEXT = {
     "plot": "La puntuación {score} es más alta que la de {others} de cada 100 fotos de esta "
     "auditoría que no se usaron, y que la de {members} de cada 100 que sí.",
     "controls": "Controles de esta auditoría",
+    "controls_passed": "De 100 fotos usadas detecta al menos {points} más que la más cercana de "
+    "las explicaciones sin pertenencia que se probaron, {against} (límite inferior al 95 %).",
+    "controls_failed": "No se superan. La auditoría dice, en inglés:",
     "card": "Sobre este modelo y su auditoría",
     "layers": "Capas leídas",
     "training": "Lo que se sabe de su entrenamiento",

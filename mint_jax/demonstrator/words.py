@@ -82,6 +82,14 @@ class Words:
         largest = f" ({self.largest})" if place == 0 else ""
         return self.face.format(number=place + 1, count=count) + largest
 
+    def controls_of(self, model: Model) -> str:
+        """What an audit found that its controls did not; before its own words, where it failed."""
+        points, against = model.controls.points, model.controls.against
+        if model.controls.reasons:
+            return self.controls_failed
+        name = self._words.CONTROLS.get(against, against)
+        return self.controls_passed.format(points=self.number(points), against=name)
+
     def power(self, model: Model) -> str:
         """How many used photos an audit finds, and at what price."""
         if model.found is None:

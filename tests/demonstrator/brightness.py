@@ -5,7 +5,7 @@ import threading
 import cv2
 import numpy as np
 
-from mint_jax.demonstrator.examiner import Face, Finding, Model, PhotoError
+from mint_jax.demonstrator.examiner import Controls, Face, Finding, Model, PhotoError
 
 SIDE = 112
 
@@ -26,10 +26,31 @@ def models() -> list[Model]:
     draws = np.random.default_rng(0)
     members, others = (np.sort(draws.beta(a, 5 - a, 500)) for a in (3.0, 2.0))
     about = dict(layers=("outcome",), training="Known <halves> of a database.", fpr=0.01)
-    about |= dict(members=members, non_members=others, controls="The blind control finds 1%.")
+    about |= dict(
+        members=members,
+        non_members=others,
+    )
     return [
-        Model("net & one", "a" * 64, "b" * 64, matched=True, found=0.21, headline="Yes.", **about),
-        Model("net two", "c" * 64, "d" * 64, matched=False, found=None, headline="No.", **about),
+        Model(
+            "net & one",
+            "a" * 64,
+            "b" * 64,
+            matched=True,
+            found=0.21,
+            headline="Yes.",
+            controls=Controls(4.3, "pixels"),
+            **about,
+        ),
+        Model(
+            "net two",
+            "c" * 64,
+            "d" * 64,
+            matched=False,
+            found=None,
+            headline="No.",
+            controls=Controls(-0.5, "pixels", ("It <fails>.",)),
+            **about,
+        ),
     ]
 
 

@@ -16,7 +16,7 @@ class Page(HTMLParser):
 
     def __init__(self, source: str):
         super().__init__()
-        self.open, self.elements, self.words = [], [], []
+        self.open, self.elements, self.words, self.quotes = [], [], [], []
         self.feed(source)
         self.close()
         assert self.open == []
@@ -26,6 +26,8 @@ class Page(HTMLParser):
         assert len(dict(attrs)) == len(attrs), f"an attribute twice in {tag}"
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "q":
+            self.quotes.append([dict(attrs).get("lang"), ""])
 
     def handle_startendtag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -36,10 +38,16 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if "style" not in self.open:
             self.words.append(data)
+        if "q" in self.open:
+            self.quotes[-1][1] += data
 
     @property
     def text(self) -> str:
         return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def quoted(self, lang: str) -> list[str]:
+        """What is quoted in a language."""
+        return [text for own, text in self.quotes if own == lang]
 
     def all(self, tag: str) -> list[dict]:
         return [attrs for name, attrs in self.elements if name == tag]

@@ -108,8 +108,11 @@ def test_spanish_results_mark_the_english_of_the_audit(client):
     assert page.all("html")[0]["lang"] == "es"
     assert spanish.VERDICTS["likely_used"] in page.text
     assert english.VERDICTS["likely_used"] not in page.text
-    assert [attrs for attrs in page.all("span") if attrs.get("lang") == "en"]
-    assert "Probablemente usada" in links(page)[f"{_name(page)}.html"]
+    shown = Page(links(page)[f"{_name(page)}.html"])
+    for own in (page, shown):
+        quoted = own.quoted("en")
+        assert {"Yes.", "No.", "It <fails>.", "It is <dark>."} <= set(quoted)
+        assert spanish.VERDICTS["likely_used"] in own.text and "al menos 4,3 más" in own.text
 
 
 def _name(page: Page) -> str:
@@ -122,7 +125,9 @@ def test_a_verdict_stands_with_all_that_belongs_to_it(client):
     assert "as it does to fewer than 1 in 470 comparable photos that were not used" in text
     assert text.count("Of 100 photos that were used, this audit finds about 21") == 1
     assert english.REASONS["out_of_support"] in text and "It is <dark>." in text
-    assert "The blind control finds 1%." in text and "a" * 64 in text
+    assert (
+        "at least 4.3 more than the nearest" in text and "It <fails>." in text and "a" * 64 in text
+    )
     assert "is higher than those of" in text
     for word in ("posterior", "probability of use", "probability that it was used"):
         assert word not in text.lower()
@@ -190,6 +195,11 @@ def test_the_report_is_complete_and_holds_no_image(client):
             model.auditor,
         )
         assert "members" not in own
+    assert report["models"][1]["controls"] == {
+        "points": -0.5,
+        "against": "pixels",
+        "reasons": ["It <fails>."],
+    }
     finding = report["photos"][0]["faces"][0]["findings"][0]
     assert finding["likelihood_ratio_bounds"] == [12.0, 80.0] and finding["p_value"] == 0.0021
     assert report["photos"][1]["faces"][0]["findings"][0]["likelihood_ratio"] is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mint_jax.demonstrator import english, spanish, words
-from mint_jax.demonstrator.examiner import Finding, Model
+from mint_jax.demonstrator.examiner import Controls, Finding, Model
 from mint_jax.demonstrator.words import Words, fewer_than_one_in, language
 
 
@@ -14,7 +14,7 @@ def _fields(text: str) -> set[str]:
     return {field for _, field, _, _ in string.Formatter().parse(text) if field}
 
 
-@pytest.mark.parametrize("name", ["VERDICTS", "REASONS", "ERRORS", "TEXT"])
+@pytest.mark.parametrize("name", ["VERDICTS", "REASONS", "CONTROLS", "ERRORS", "TEXT"])
 def test_spanish_has_the_keys_and_fields_of_english(name):
     own, other = getattr(english, name), getattr(spanish, name)
     assert list(own) == list(other)
@@ -52,9 +52,9 @@ def test_fewer_than_one_in_is_true_and_tight():
     assert fewer_than_one_in(1 / 301) == 300
 
 
-def _model(found: float | None) -> Model:
+def _model(found: float | None, controls: Controls = Controls(4.3, "pixels")) -> Model:
     none = np.zeros(0)
-    return Model("m", "", "", (), "", True, found, 0.01, "", "", none, none)
+    return Model("m", "", "", (), "", True, found, 0.01, "", controls, none, none)
 
 
 @pytest.mark.parametrize("name", words.LANGUAGES)
@@ -70,6 +70,17 @@ def test_the_share_that_is_found():
     said = [Words("en").found(_model(share)) for share in (0.004, 0.21)]
     assert "finds about 0.4:" in said[0] and "finds about 21:" in said[1]
     assert "unas 0,4:" in Words("es").found(_model(0.004))
+
+
+def test_controls():
+    said = {name: Words(name).controls_of(_model(0.2)) for name in words.LANGUAGES}
+    assert "at least 4.3 more than" in said["en"] and "pixels alone" in said["en"]
+    assert "al menos 4,3 más que" in said["es"] and "píxeles solos" in said["es"]
+    failed = Controls(-0.4, "pixels", ("Because.",))
+    assert Words("es").controls_of(_model(0.2, failed)) == spanish.TEXT["controls_failed"]
+    assert "of a later version" in Words("en").controls_of(
+        _model(0.2, Controls(1.0, "of a later version"))
+    )
 
 
 @pytest.mark.parametrize("p, expected", [(0.3, "30 in 100"), (0.301, "31 in 100"), (1.0, "100 in")])

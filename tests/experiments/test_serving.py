@@ -19,7 +19,14 @@ from experiments import gallery, lab_models, serving, weighing
 from experiments.verdicts import Judge
 from mint_jax import aad, audited, auditors
 from mint_jax.demonstrator import english, spanish
-from mint_jax.demonstrator.examiner import CANNOT_TELL, LIKELY_USED, NO_EVIDENCE, Face, PhotoError
+from mint_jax.demonstrator.examiner import (
+    CANNOT_TELL,
+    LIKELY_USED,
+    NO_EVIDENCE,
+    Controls,
+    Face,
+    PhotoError,
+)
 from mint_jax.errors import InputError
 from mint_jax.evidence import conformal, likelihood, operating, persons, support
 
@@ -141,7 +148,7 @@ def _save(folder, *exported):
 @pytest.fixture(scope="module")
 def folders(exported, tmp_path_factory):
     """Of two audits that may accuse, and of one that had no matched non-members."""
-    gate = {"passed": False, "reasons": [UNMATCHED]}
+    gate = {"passed": False, "reasons": [UNMATCHED], "smallest_advantage": None, "against": None}
     return _save(tmp_path_factory.mktemp("audits"), *exported[:2], _with(exported[2], gate))
 
 
@@ -166,8 +173,10 @@ def test_cards(examiner, networks, exported, folders):
         assert (np.diff(card.non_members) >= 0).all() and card.training == "none: random weights"
     first, second, third = examiner.models
     assert first.matched and second.matched and not third.matched
-    assert first.controls.endswith("pixels, the lower bound of its advantage is 4.3 points.")
-    assert third.controls == UNMATCHED and third.headline.endswith("cannot be determined.")
+    assert first.controls == Controls(4.3, "pixels")
+    assert third.controls.reasons == (UNMATCHED,) and third.headline.endswith(
+        "cannot be determined."
+    )
     assert len({first.auditor, second.auditor, third.auditor}) == 3
 
 
@@ -314,7 +323,12 @@ def test_too_few_people_cannot_accuse(networks, exported, photos, tmp_path, mode
 
 
 def test_why_an_audit_never_tells(networks, exported, tmp_path):
-    beaten = {"passed": False, "reasons": ["It is not shown to find more than pixels."]}
+    beaten = {
+        "passed": False,
+        "reasons": ["Not more than pixels."],
+        "smallest_advantage": -0.01,
+        "against": "pixels",
+    }
     unused = {k: v for k, v in exported[0].calibration.items() if "unused" not in k}
     for auditor, why in (
         (exported[0], None),
