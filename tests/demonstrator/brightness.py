@@ -26,31 +26,13 @@ def models() -> list[Model]:
     draws = np.random.default_rng(0)
     members, others = (np.sort(draws.beta(a, 5 - a, 500)) for a in (3.0, 2.0))
     about = dict(layers=("outcome",), training="Known <halves> of a database.", fpr=0.01)
-    about |= dict(
-        members=members,
-        non_members=others,
-    )
+    about |= dict(members=members, non_members=others)
+    passed, failed = Controls(4.3, "pixels"), Controls(-0.5, "pixels", ("It <fails>.",))
+    one = dict(matched=True, found=0.21, headline="Yes.", controls=passed)
+    two = dict(matched=False, found=None, headline="No.", controls=failed)
     return [
-        Model(
-            "net & one",
-            "a" * 64,
-            "b" * 64,
-            matched=True,
-            found=0.21,
-            headline="Yes.",
-            controls=Controls(4.3, "pixels"),
-            **about,
-        ),
-        Model(
-            "net two",
-            "c" * 64,
-            "d" * 64,
-            matched=False,
-            found=None,
-            headline="No.",
-            controls=Controls(-0.5, "pixels", ("It <fails>.",)),
-            **about,
-        ),
+        Model("net & one", "a" * 64, "b" * 64, **one, **about),
+        Model("net two", "c" * 64, "d" * 64, **two, **about),
     ]
 
 

@@ -28,7 +28,7 @@ from mint_jax.demonstrator.examiner import (
     PhotoError,
 )
 from mint_jax.errors import InputError
-from mint_jax.evidence import conformal, likelihood, operating, persons, support
+from mint_jax.evidence import conformal, examination, likelihood, operating, persons, support
 
 SHAPE = "width=0.125,embedding_size=16,input_size=32"
 SPECS = [f"iresnet18:random={seed},{SHAPE}" for seed in range(3)]
@@ -174,9 +174,8 @@ def test_cards(examiner, networks, exported, folders):
     first, second, third = examiner.models
     assert first.matched and second.matched and not third.matched
     assert first.controls == Controls(4.3, "pixels")
-    assert third.controls.reasons == (UNMATCHED,) and third.headline.endswith(
-        "cannot be determined."
-    )
+    assert third.controls.reasons == (UNMATCHED,)
+    assert third.headline.endswith("cannot be determined.")
     assert len({first.auditor, second.auditor, third.auditor}) == 3
 
 
@@ -414,3 +413,7 @@ def test_every_refusal_of_a_photo_has_words_in_both_languages():
     codes = set(re.findall(r'UploadError\("(\w+)"', inspect.getsource(uploads)))
     assert len(codes) == 8
     assert codes <= english.ERRORS.keys() & spanish.ERRORS.keys()
+
+
+def test_every_control_of_an_audit_has_words_in_both_languages():
+    assert examination._TITLES.keys() == english.CONTROLS.keys() == spanish.CONTROLS.keys()
