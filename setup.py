@@ -35,10 +35,12 @@ REQUIRED = [
 ]
 DEV = [
     "httpx>=0.28,<1",
+    "hypothesis>=6.130,<7",
     "import-linter>=2.1,<3",
     "pytest>=8,<10",
     "pytest-xdist>=3.6,<4",
     "ruff>=0.9,<1",
+    "schemathesis>=4.30,<5",
     "scikit-learn>=1.6,<2",
 ]
 

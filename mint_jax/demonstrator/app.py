@@ -87,7 +87,7 @@ def create_app(
         methods=["POST"],
         response_model=schema.Answer,
         responses=schema.RESPONSES,
-        openapi_extra=schema.REQUEST,
+        openapi_extra=schema.request(limits),
         operation_id="run",
         summary="Examine photos",
     )
@@ -124,7 +124,7 @@ class _Site:
         words = _words(request)
         async with self._admit(request) as hold:
             form = await uploads.read(request, self._limits, hold)
-            photos, person = await self._find(request, form.photos), "person" in form.fields
+            photos, person = await self._find(request, form.photos), uploads.PERSON in form.fields
             errors = [photo.error for photo in photos]
             if all(errors):
                 raise _refused(errors[0])
@@ -141,9 +141,9 @@ class _Site:
         words = _words(request)
         async with self._admit(request) as hold:
             fields = (await uploads.read(request, self._limits, hold)).fields
-            sealed, person = fields.get(uploads.SEALED, [""])[0], "person" in fields
+            sealed, person = fields.get(uploads.SEALED, [""])[0], uploads.PERSON in fields
             photos = await asyncio.to_thread(self._sealer.open, sealed)
-            picked = fields.get("face", [])
+            picked = fields.get(uploads.FACE, [])
             chosen = [
                 [i for i in places if f"{number}-{i}" in picked]
                 for number, places in enumerate(_every(photos))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from mint_jax.demonstrator import report
+from mint_jax.demonstrator.limits import Limits
 from mint_jax.demonstrator.running import Examination
 from mint_jax.demonstrator.uploads import FIELD
 
@@ -71,20 +72,16 @@ RESPONSES = {
     status: {"model": ErrorAnswer, "description": text} for status, text in _REFUSALS.items()
 }
 _FILE = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
-REQUEST = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {FIELD: {"type": "array", "minItems": 1, "items": _FILE}},
-                }
-            }
-        },
+
+
+def request(limits: Limits) -> dict:
+    """The form that is accepted, as OpenAPI says it."""
+    files = {"type": "array", "minItems": 1, "maxItems": limits.photos, "items": _FILE}
+    form = {
+        "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: files}},
+        "encoding": {FIELD: {"contentType": "image/jpeg, image/png, image/webp"}},
     }
-}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
 
 def answer(found: Examination) -> Answer:

@@ -16,10 +16,11 @@ from mint_jax.demonstrator.limits import Limits
 from mint_jax.demonstrator.refusals import Refused
 
 FIELD = "photos"
-SEALED = "sealed"  # the field of faces that were found before
+PERSON = "person"  # whether all photos show one person
+SEALED, FACE = "sealed", "face"  # faces that were found before, and places of those chosen
 _NAME_LENGTH = 100
 _FIELDS = 16  # beside photos and faces
-_FIELD_BYTES = 1024
+_FIELD_BYTES = 1024  # of those two that are short
 _DRAIN = 10.0  # seconds
 
 
@@ -31,7 +32,7 @@ class Upload(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Photos in their order, and the values of each other field."""
+    """Photos in their order, and the values of each other field that is known."""
 
     photos: list[Upload]
     fields: dict[str, list[str]]
@@ -89,7 +90,9 @@ class _Parts:
         self.form = Form([], {})
         self._limits, self._count, self._ended = limits, 0, False
         self._header, self._value, self._disposition = b"", b"", b""
-        self._name, self._filename, self._data = "", None, bytearray()
+        self._name, self._filename, self._data = "", b"", bytearray()
+        self._most = {FIELD: limits.file_bytes, SEALED: limits.sealed_bytes}
+        self._most |= dict.fromkeys((PERSON, FACE), _FIELD_BYTES)
 
     async def read(
         self, stream: AsyncIterator[bytes], boundary: bytes, hold: Callable[[int], None]
@@ -131,28 +134,28 @@ class _Parts:
         if b"name" not in options:
             raise Refused(400, "malformed")
         self._name = options[b"name"].decode("utf-8", "replace")
-        self._filename = options.get(b"filename")
+        self._filename = options.get(b"filename", b"")  # RFC 7578, 4.2: a file may have no name
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._filename is not None and self._name != FIELD:
+        if self._name not in self._most:
             return
         self._data += data[start:end]
-        if self._filename is None:
-            limit = self._limits.sealed_bytes if self._name == SEALED else _FIELD_BYTES
-            if len(self._data) > limit:
-                raise Refused(400, "malformed")
-        elif len(self._data) > self._limits.file_bytes:
-            raise Refused(413, "too_large", limit=self._limits.file_bytes >> 20)
+        if len(self._data) > self._most[self._name]:
+            if self._name == FIELD:
+                raise Refused(413, "too_large", limit=self._limits.file_bytes >> 20)
+            raise Refused(400, "malformed")
 
     def on_part_end(self) -> None:
-        if self._filename is None:
-            value = self._data.decode("utf-8", "replace")
-            self.form.fields.setdefault(self._name, []).append(value)
-        elif self._name == FIELD and (self._filename or self._data):  # neither: none was chosen
+        if self._name == FIELD:
+            if not (self._filename or self._data):  # none was chosen
+                return
             if len(self.form.photos) == self._limits.photos:
                 raise Refused(422, "too_many_photos", limit=self._limits.photos)
             name = clean(self._filename.decode("utf-8", "replace"))
             self.form.photos.append(Upload(name, bytes(self._data)))
+        elif self._name in self._most:
+            value = self._data.decode("utf-8", "replace")
+            self.form.fields.setdefault(self._name, []).append(value)
 
     def on_end(self) -> None:
         self._ended = True

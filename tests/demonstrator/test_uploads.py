@@ -51,9 +51,10 @@ def _refused(*args, **kwargs) -> tuple[int, str]:
 def test_photos_and_fields_come_as_they_were_sent(cut):
     first, second = np.random.default_rng(0).bytes(1999), b"\r\n--xy\r\n--"
     form = _part(first) + _part(b"1", "person", None) + _part(second, filename="b.png")
+    form += _part(b"x" * 1025, "other", None)
     form = _read(form + b"--xyz--\r\n", cut)
     assert form.photos == [("a.jpg", first), ("b.png", second)]
-    assert form.fields == {"person": ["1"]}
+    assert form.fields == {"person": ["1"]}  # others are not asked for
 
 
 def test_a_field_of_faces_has_a_limit_of_its_own():
@@ -81,7 +82,7 @@ def test_every_byte_is_counted_before_it_is_kept():
         (_part(b"x" * 1999) * 3 + b"--xyz--", (413, "request_too_large")),
         (_part(b"x") * 4 + b"--xyz--", (422, "too_many_photos")),
         (_part(b"x", "other") * 25 + b"--xyz--", (422, "too_many_photos")),
-        (_part(b"x" * 1025, "note", None) + b"--xyz--", (400, "malformed")),
+        (_part(b"x" * 1025, "person", None) + b"--xyz--", (400, "malformed")),
         (_part(b"x"), (400, "malformed")),
         (b"--xyz\r\nX: y\r\n\r\nx\r\n--xyz--", (400, "malformed")),
         (b"nothing of the kind", (400, "malformed")),
@@ -104,9 +105,15 @@ def test_other_kinds_of_body(kind, expected):
     assert _refused(_part(b"x") + b"--xyz--", kind=kind) == expected
 
 
-@pytest.mark.parametrize("about", [("photos", ""), ("photos", None), ("other", "a.jpg")])
+@pytest.mark.parametrize(
+    "about", [(b"", "photos", ""), (b"", "photos", None), (b"x", "other", "a.jpg")]
+)
 def test_forms_without_photos(about):
-    assert _read(_part(b"x" * (about[1] != ""), *about) + b"--xyz--").photos == []
+    assert _read(_part(*about) + b"--xyz--").photos == []
+
+
+def test_a_photo_without_a_name():
+    assert _read(_part(b"x", filename=None) + b"--xyz--").photos == [("", b"x")]
 
 
 def test_none_chosen_beside_one_that_is():
