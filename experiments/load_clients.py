@@ -102,10 +102,10 @@ async def ready(http: httpx.AsyncClient) -> None:
 
 
 async def photos(http: httpx.AsyncClient) -> list[bytes]:
-    """JPEG files: the examples of the server, or rendered faces where it has none."""
+    """JPEG files: one of each example of the server, or rendered faces where it has none."""
     found = []
     for number in itertools.count():
-        answer = await http.get(f"/examples/{number}.jpg")
+        answer = await http.get(f"/examples/{number}/0.jpg")
         if answer.status_code != 200:
             break
         found.append(answer.content)

@@ -31,16 +31,16 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Example(NamedTuple):
-    """A photo to try the platform with.
+    """Photos of one person to try the platform with.
 
     Attributes:
       name: as it is shown.
-      jpeg: the file.
-      member: whether it was used to train the network that is audited.
+      photos: JPEG files.
+      member: whether they were used to train the network that is audited.
     """
 
     name: str
-    jpeg: bytes
+    photos: Sequence[bytes]
     member: bool
 
 
@@ -52,7 +52,7 @@ def create_app(
     Args:
       examiner: reads photos; the networks are compiled by a first face when the application starts.
       limits: what is accepted.
-      examples: photos to try it with.
+      examples: people to try it with.
     """
     site = _Site(examiner, limits, examples)
     # it warns of single bytes that visitors sent
@@ -73,7 +73,7 @@ def create_app(
         ("/run", "POST", site.run),
         ("/run/faces", "POST", site.run_faces),
         ("/examples/{number}", "POST", site.run_example),
-        ("/examples/{number}.jpg", "GET", site.example),
+        ("/examples/{number}/{photo}.jpg", "GET", site.example),
         ("/style.css", "GET", site.style),
         ("/script.js", "GET", site.script),
         ("/healthz", "GET", site.alive),
@@ -160,9 +160,9 @@ class _Site:
         """The page with the results of an example."""
         example, words = self._example(number), _words(request)
         async with self._admit(request):
-            upload = uploads.Upload(example.name, example.jpeg)
-            photos = await self._find(request, [upload])
-            found = await self._runner.judge(photos, _every(photos))
+            files = [uploads.Upload(f"{i + 1}.jpg", file) for i, file in enumerate(example.photos)]
+            photos = await self._find(request, files)
+            found = await self._runner.judge(photos, _every(photos), one_person=True)
             return _page(words, await asyncio.to_thread(self._pages.result, words, found, example))
 
     async def api(self, request: Request) -> schema.Answer:
@@ -176,9 +176,12 @@ class _Site:
                 raise _refused(photo.error)
         return schema.answer(found)
 
-    async def example(self, number: str) -> Response:
-        """The picture of an example."""
-        return Response(self._example(number).jpeg, media_type="image/jpeg")
+    async def example(self, number: str, photo: str) -> Response:
+        """A photo of an example, by its place."""
+        photos = {str(place): file for place, file in enumerate(self._example(number).photos)}
+        if photo not in photos:
+            raise Refused(404, "not_found")
+        return Response(photos[photo], media_type="image/jpeg")
 
     async def style(self) -> Response:
         """The style sheet of all pages."""

@@ -87,10 +87,14 @@ TEXT = {
     "running": "Finding faces and asking every network. This can take up to a minute.",
     "chosen": "Chosen",
     "examples_title": "Or try these",
-    "examples_intro": "Photos of which it is known whether they were used.",
-    "example_member": "Was used to train the network.",
-    "example_non_member": "Was not used to train the network.",
-    "example_run": "Run MINT on {name}",
+    "examples_intro": (
+        "People of whom it is known whether their photos were used; nobody chose them by what the "
+        "audit says of them. One photo seldom suffices, several of one person say more."
+    ),
+    "example_member": "These photos were used to train the network.",
+    "example_non_member": "No photo of this person was used to train the network.",
+    "example_name": "Person {name}",
+    "example_run": "Run MINT on the photos of person {name}",
     "example_truth": "The truth about this example",
     "models_title": "Networks that are audited here",
     "how_title": "How to read a verdict",

@@ -85,10 +85,14 @@ TEXT = {
     "running": "Buscando caras y preguntando a cada red. Puede tardar hasta un minuto.",
     "chosen": "Elegidas",
     "examples_title": "O pruebe con estas",
-    "examples_intro": "Fotos de las que se sabe si se usaron.",
-    "example_member": "Se usó para entrenar la red.",
-    "example_non_member": "No se usó para entrenar la red.",
-    "example_run": "Ejecutar MINT con {name}",
+    "examples_intro": (
+        "Personas de cuyas fotos se sabe si se usaron; nadie las eligió por lo que la auditoría "
+        "dice de ellas. Una sola foto rara vez basta; varias de una persona dicen más."
+    ),
+    "example_member": "Estas fotos se usaron para entrenar la red.",
+    "example_non_member": "Ninguna foto de esta persona se usó para entrenar la red.",
+    "example_name": "Persona {name}",
+    "example_run": "Ejecutar MINT con las fotos de la persona {name}",
     "example_truth": "La verdad sobre este ejemplo",
     "models_title": "Redes que se auditan aquí",
     "how_title": "Cómo leer un veredicto",

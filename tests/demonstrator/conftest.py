@@ -18,7 +18,8 @@ def serve(examiner):
     clients = []
 
     def start(**limits) -> TestClient:
-        examples = [Example("one", picture(250), True), Example("<two>", picture(60), False)]
+        examples = [Example("one", [picture(250), picture(240)], True)]
+        examples.append(Example("<two>", [picture(60)], False))
         many = {"burst": 10**6} | limits
         client = TestClient(create_app(examiner, limits=Limits(**many), examples=examples))
         clients.append(client.__enter__())

@@ -123,7 +123,8 @@ def test_refusals(serve):
     _error(client.post("/api/v1/run", files={"other": b"x"}), 422, "no_photo")
     _error(client.get("/api/v1/run"), 405, "method_not_allowed")
     _error(client.get("/api/v2/run"), 404, "not_found")
-    _error(client.get("/examples/7.jpg"), 404, "not_found")
+    for photo in ("7/0", "0/2", "0/-1"):
+        _error(client.get(f"/examples/{photo}.jpg"), 404, "not_found")
     for number in ("7", "-1", "x", "9" * 5000):
         _error(client.post(f"/examples/{number}"), 404, "not_found")
     assert client.get("/api/v1/run").headers["allow"] == "POST"

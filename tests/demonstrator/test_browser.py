@@ -17,7 +17,7 @@ TAB, SPACE, ENTER = ("Tab", 9), (" ", 32, " "), ("Enter", 13, "\r")
 
 @pytest.fixture(scope="module")
 def address():
-    app = create_app(Brightness(), examples=[Example("one", picture(250, kind=".jpg"), True)])
+    app = create_app(Brightness(), examples=[Example("one", [picture(250, kind=".jpg")], True)])
     with served(app) as (_, found):
         yield found
 

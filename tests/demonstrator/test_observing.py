@@ -27,7 +27,7 @@ def _answers(client):
     yield press(client, Page(faces.text))
     yield client.post("/examples/0")
     yield client.put("/nope")
-    for path in ("/", "/style.css", "/script.js", "/examples/0.jpg", "/nope", "/run", "/healthz"):
+    for path in ("/", "/style.css", "/script.js", "/examples/0/0.jpg", "/nope", "/run", "/healthz"):
         yield client.get(path)
     for path in ("/readyz", "/metrics", "/openapi.json"):
         yield client.get(path)

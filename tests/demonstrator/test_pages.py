@@ -76,13 +76,15 @@ def test_home_has_the_form_and_the_examples(client):
     assert camera["accept"] == "image/*" and "capture" in camera
     assert person["name"] == "person"
     assert "up to 10 photos, 15 MB each" in page.text
-    assert "Was used to train" in page.text and "<two>" in page.text
+    assert "These photos were used to train" in page.text and "<two>" in page.text
+    shown = [attrs["src"] for attrs in page.all("img")]
+    assert shown == ["/examples/0/0.jpg", "/examples/0/1.jpg", "/examples/1/0.jpg"]
+    assert {client.get(src).headers["content-type"] for src in shown} == {"image/jpeg"}
     for number, attrs in enumerate(page.all("form")[1:]):
         assert attrs["action"] == f"/examples/{number}?lang=en"
-        picture_of = client.get(f"/examples/{number}.jpg")
-        assert picture_of.headers["content-type"] == "image/jpeg"
-        result = Page(client.post(attrs["action"]).text)
-        assert ("Was not used" in result.text) == bool(number)
+        result = Page(client.post(attrs["action"]).text).text
+        assert ("No photo of this person was used" in result) == bool(number)
+        assert (english.TEXT["together_title"] in result) == (not number)
 
 
 @pytest.mark.parametrize(

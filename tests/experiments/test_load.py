@@ -20,7 +20,7 @@ from mint_jax.demonstrator.examiner import PhotoError
 from mint_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = [Example(f"{b}", picture(b, kind=".jpg"), True) for b in (60, 120, 180)]
+EXAMPLES = [Example(f"{b}", [picture(b, kind=".jpg")], True) for b in (60, 120, 180)]
 
 
 class Strict(Brightness):
@@ -232,7 +232,7 @@ def test_an_end_that_loses_requests(slow):
     async def end():
         async with load_clients.connect(address) as http:
             await load_clients.ready(http)
-            return await loading.end(http, [EXAMPLES[0].jpeg], 4, abrupt)
+            return await loading.end(http, [EXAMPLES[0].photos[0]], 4, abrupt)
 
     shutdown = asyncio.run(end())
     assert shutdown["lost"] >= shutdown["in_flight"] >= 1 and shutdown["exit_status"] == -9

@@ -384,11 +384,12 @@ def test_examples_are_of_people_whom_the_audit_tested():
     truth = lab_models.ground_truth()
     members = set(truth.manifest["split"]["members"])
     found = gallery.examples()
-    people = [int(example.name.split("-")[1]) for example in found]
+    people = [int(example.name) for example in found]
     assert [example.member for example in found] == [person in members for person in people]
     assert sum(example.member for example in found) == len(found) / 2 == len(set(people)) / 2
     for example in found:
-        assert images.decode(example.jpeg).shape == (112, 112, 3)
+        shapes = [images.decode(photo).shape for photo in example.photos]
+        assert len(set(example.photos)) == 3 and set(shapes) == {(112, 112, 3)}
 
 
 def test_real_faces_are_out_of_the_support_of_the_embedded_model(test_data, exported, tmp_path):
@@ -405,7 +406,8 @@ def test_real_faces_are_out_of_the_support_of_the_embedded_model(test_data, expo
     assert len(faces) >= 4
     for (finding,) in examiner.judge(faces):
         assert (finding.verdict, finding.reason) == (CANNOT_TELL, "out_of_support")
-    drawn = [face for example in gallery.examples() for face in examiner.find(example.jpeg)]
+    photos = [example.photos[0] for example in gallery.examples()]
+    drawn = [face for photo in photos for face in examiner.find(photo)]
     assert all(f.reason != "out_of_support" for (f,) in examiner.judge(drawn))
 
 
