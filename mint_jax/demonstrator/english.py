@@ -117,7 +117,8 @@ TEXT = {
     "again": "Examine other photos",
     "together_title": "All photos together",
     "together_intro": "You said that the photos show one person. The examined face of each of the "
-    "{photos} photos counts; copies and crops of one photo count once.",
+    "{photos} photos counts; copies and crops of one photo count once. The verdict is about "
+    "whether any photo of this person was used, these or others.",
     "photo": "Photo {number}",
     "face": "Face {number} of {count}",
     "one_face": "The face that was found",
@@ -139,17 +140,26 @@ TEXT = {
     "common_together": "This model reacts to these photos together as strongly as it does to up "
     "to {n} in 100 comparable people whose photos were not used.",
     "counted": "Different photos that count: {photos}.",
-    "found": "Of 100 photos that were used, this audit finds about {n}: no evidence does not mean "
-    "that the photo was not used.",
+    "found": "Of 100 photos that were used, this audit finds about {n}, of which this verdict, "
+    "which is stricter, may miss some: no evidence does not mean that the photo was not used.",
     "found_unknown": "It is not known how many of 100 photos that were used this audit would "
     "find: no evidence does not mean that the photo was not used.",
+    "found_together": "Of 100 photos that were used, this audit finds about {n}, each by itself; "
+    "what it finds by several together is not told here: no evidence does not mean that no photo "
+    "of this person was used.",
+    "found_unknown_together": "It is not told here what this audit finds by several photos "
+    "together: no evidence does not mean that no photo of this person was used.",
     "no_figures": "The figures below support no verdict.",
     "ratio": "Likelihood ratio",
     "ratio_value": "{value} (between {low} and {high})",
     "ratio_hint": "how many times as frequent this score is among used photos as among unused ones",
+    "ratio_hint_together": "how many times as frequent this score is among people whose photos "
+    "were used as among others",
     "p_value": "p-value",
     "p_hint": "how often an unused photo gets a score as high as this, corrected for the number of "
     "networks; it is not the probability that the photo was not used",
+    "p_hint_together": "how often people whose photos were not used get a score as high as this, "
+    "corrected for the number of networks; it is not the probability that no photo was used",
     "score": "Score",
     "score_hint": "what the auditor gives, from 0 to 1; it is not a probability that the photo was "
     "used",
@@ -160,9 +170,9 @@ TEXT = {
     "plot": "The score {score} is higher than those of {others} in 100 photos of this audit that "
     "were not used, and of {members} in 100 that were.",
     "controls": "Controls of this audit",
-    "controls_passed": "Of 100 used photos it finds at least {points} more than the nearest of the "
-    "explanations without membership that were tried, {against} (lower 95% bound).",
-    "controls_failed": "They are not passed. The audit says:",
+    "controls_passed": "Of 100 used photos it finds at least {points} more (lower 95% bound) than "
+    "the closest control, which cannot know what was used: {against}.",
+    "controls_failed": "It does not pass them, and says:",
     "card": "About this model and its audit",
     "layers": "Layers read",
     "training": "Known of its training",
@@ -170,7 +180,8 @@ TEXT = {
     "yes": "yes",
     "no": "no",
     "finds": "Used photos that are found",
-    "power_value": "about {found} in 100, with {fpr} in 100 false alarms",
+    "power_value": "about {found} in 100, while {fpr} in 100 unused photos are taken for used ones",
+    "power_unknown": "not known",
     "headline": "What the audit says",
     "model_hash": "SHA-256 of the model",
     "auditor_hash": "SHA-256 of the auditor",
@@ -183,10 +194,13 @@ TEXT = {
     "report_statements": [
         "It says how audited networks react to the image files whose SHA-256 hashes it gives, and "
         "what such reactions are worth as evidence that these very files were used for training. "
-        "It says nothing about other images of the same people, nor about who is shown.",
+        "It says nothing about who is shown, nor about other images of the same people, but for "
+        "“All photos together”: that asks whether any photo of the person was used, these or "
+        "others.",
         "“Likely used”: the corrected p-value is .01 or less, the lower bound of the likelihood "
         "ratio is 10 or more, and the audit compared with unused photos of the same collection. "
-        "Up to 1 in 100 comparable photos that were not used can get such a p-value.",
+        "Up to 1 in 100 comparable photos that were not used can get such a p-value. Each face is "
+        "judged by itself: whoever asks about many has to expect one by chance.",
         "“No evidence of use” is not evidence that an image was not used: beside it stands how "
         "many of 100 used images the audit finds.",
         "“Cannot tell”: no statement is made, and none follows from the figures.",
@@ -198,13 +212,10 @@ TEXT = {
     ],
     "report_findings": "Findings",
     "report_models": "Models and audits",
-    "report_box": "Face at (left, top, right, bottom, in pixels)",
-    "report_verdict": "Verdict",
-    "report_model": "Model",
-    "report_why": "Why",
+    "report_box": "Left, top, right and bottom of the face, in pixels of the upright photo",
     "report_verify": "How to check it",
     "report_verify_photo": "The image file must have the hash of this report:",
     "report_verify_score": "The same audit, run on a folder with this file, must give the same "
-    "score. MODEL and AUDITOR are the model and the exported auditor with the hashes of this "
-    "report:",
+    "score of the face that it reads: of several, a large one near the middle. MODEL and AUDITOR "
+    "are the model and the exported auditor with the hashes of this report:",
 }

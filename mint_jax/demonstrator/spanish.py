@@ -116,7 +116,8 @@ TEXT = {
     "together_title": "Todas las fotos juntas",
     "together_intro": "Ha indicado que las fotos muestran a una misma persona. Cuenta la cara "
     "examinada de cada una de las {photos} fotos; las copias y los recortes de una foto cuentan "
-    "una vez.",
+    "una vez. El veredicto trata de si se usó alguna foto de esta persona, sea una de estas u "
+    "otra.",
     "photo": "Foto {number}",
     "face": "Cara {number} de {count}",
     "one_face": "La cara encontrada",
@@ -139,18 +140,29 @@ TEXT = {
     "common_together": "Este modelo reacciona a estas fotos juntas con la misma fuerza que a "
     "hasta {n} de cada 100 personas comparables cuyas fotos no se usaron.",
     "counted": "Fotos distintas que cuentan: {photos}.",
-    "found": "De 100 fotos que se usaron, esta auditoría detecta unas {n}: que no haya indicios no "
-    "significa que la foto no se usara.",
+    "found": "De 100 fotos que se usaron, esta auditoría detecta unas {n}, y a este veredicto, que "
+    "es más estricto, se le puede escapar alguna de ellas: que no haya indicios no significa que "
+    "la foto no se usara.",
     "found_unknown": "No se sabe cuántas de 100 fotos que se usaron detectaría esta auditoría: que "
     "no haya indicios no significa que la foto no se usara.",
+    "found_together": "De 100 fotos que se usaron, esta auditoría detecta unas {n}, cada una por "
+    "separado; aquí no se dice qué detecta con varias juntas: que no haya indicios no significa "
+    "que no se usara ninguna foto de esta persona.",
+    "found_unknown_together": "Aquí no se dice qué detecta esta auditoría con varias fotos juntas: "
+    "que no haya indicios no significa que no se usara ninguna foto de esta persona.",
     "no_figures": "Las cifras siguientes no permiten ningún veredicto.",
     "ratio": "Razón de verosimilitud",
     "ratio_value": "{value} (entre {low} y {high})",
     "ratio_hint": "cuántas veces más frecuente es esta puntuación entre fotos usadas que entre no "
     "usadas",
+    "ratio_hint_together": "cuántas veces más frecuente es esta puntuación entre personas cuyas "
+    "fotos se usaron que entre las demás",
     "p_value": "Valor p",
     "p_hint": "con qué frecuencia obtiene una foto no usada una puntuación tan alta, corregida por "
     "el número de redes; no es la probabilidad de que la foto no se usara",
+    "p_hint_together": "con qué frecuencia obtienen personas cuyas fotos no se usaron una "
+    "puntuación tan alta, corregida por el número de redes; no es la probabilidad de que no se "
+    "usara ninguna foto",
     "score": "Puntuación",
     "score_hint": "lo que da el auditor, de 0 a 1; no es una probabilidad de que la foto se usara",
     "none": "no se da",
@@ -160,9 +172,9 @@ TEXT = {
     "plot": "La puntuación {score} es más alta que la de {others} de cada 100 fotos de esta "
     "auditoría que no se usaron, y que la de {members} de cada 100 que sí.",
     "controls": "Controles de esta auditoría",
-    "controls_passed": "De 100 fotos usadas detecta al menos {points} más que la más cercana de "
-    "las explicaciones sin pertenencia que se probaron, {against} (límite inferior al 95 %).",
-    "controls_failed": "No se superan. La auditoría dice, en inglés:",
+    "controls_passed": "De 100 fotos usadas detecta al menos {points} más (límite inferior al "
+    "95 %) que el control más cercano, que no puede saber qué se usó: {against}.",
+    "controls_failed": "No los supera, y dice, en inglés:",
     "card": "Sobre este modelo y su auditoría",
     "layers": "Capas leídas",
     "training": "Lo que se sabe de su entrenamiento",
@@ -170,7 +182,9 @@ TEXT = {
     "yes": "sí",
     "no": "no",
     "finds": "Fotos usadas que se detectan",
-    "power_value": "unas {found} de cada 100, con {fpr} de cada 100 falsas alarmas",
+    "power_value": "unas {found} de cada 100, mientras que {fpr} de cada 100 no usadas se toman "
+    "por usadas",
+    "power_unknown": "no se sabe",
     "headline": "Lo que dice la auditoría",
     "model_hash": "SHA-256 del modelo",
     "auditor_hash": "SHA-256 del auditor",
@@ -183,12 +197,14 @@ TEXT = {
     "report_statements": [
         "Dice cómo reaccionan unas redes auditadas a los archivos de imagen cuyos hashes SHA-256 "
         "se indican, y qué valen esas reacciones como indicio de que esos mismos archivos se "
-        "usaron para el entrenamiento. No dice nada de otras imágenes de las mismas personas ni de "
-        "quién aparece en ellas.",
+        "usaron para el entrenamiento. No dice nada de quién aparece en ellas ni de otras imágenes "
+        "de las mismas personas, salvo en «Todas las fotos juntas»: ahí se pregunta si se usó "
+        "alguna foto de la persona, sea una de estas u otra.",
         "«Probablemente usada»: el valor p corregido es de 0,01 o menos, el límite inferior de la "
         "razón de verosimilitud es de 10 o más, y la auditoría comparó con fotos no usadas de la "
         "misma colección. Hasta 1 de cada 100 fotos comparables que no se usaron puede obtener un "
-        "valor p así.",
+        "valor p así. Cada cara se juzga por separado: quien pregunta por muchas debe contar con "
+        "alguno por azar.",
         "«Sin indicios de uso» no es un indicio de que una imagen no se usara: al lado figura "
         "cuántas de 100 imágenes usadas detecta la auditoría.",
         "«No se puede saber»: no se afirma nada, y nada se sigue de las cifras.",
@@ -200,13 +216,11 @@ TEXT = {
     ],
     "report_findings": "Hallazgos",
     "report_models": "Modelos y auditorías",
-    "report_box": "Cara en (izquierda, arriba, derecha, abajo, en píxeles)",
-    "report_verdict": "Veredicto",
-    "report_model": "Modelo",
-    "report_why": "Por qué",
+    "report_box": "Lados izquierdo, superior, derecho e inferior de la cara, en píxeles de la foto "
+    "bien orientada",
     "report_verify": "Cómo comprobarlo",
     "report_verify_photo": "El archivo de imagen debe tener el hash de este informe:",
     "report_verify_score": "La misma auditoría, ejecutada sobre una carpeta con este archivo, debe "
-    "dar la misma puntuación. MODEL y AUDITOR son el modelo y el auditor exportado con los hashes "
-    "de este informe:",
+    "dar la misma puntuación de la cara que lee: si hay varias, una grande cerca del centro. MODEL "
+    "y AUDITOR son el modelo y el auditor exportado con los hashes de este informe:",
 }

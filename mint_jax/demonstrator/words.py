@@ -64,16 +64,15 @@ class Words:
         if finding.p_value is not None and finding.verdict != CANNOT_TELL:
             said.append(self._reaction(finding.p_value, "_together" if together else ""))
         if finding.verdict == NO_EVIDENCE:
-            said.append(self.found(model))
+            said.append(self.found(model, together))
         if finding.verdict == CANNOT_TELL and finding.score is not None:
             said.append(self.no_figures)
         return said
 
-    def found(self, model: Model) -> str:
+    def found(self, model: Model, together: bool = False) -> str:
         """What stands beside every "no evidence"."""
-        if model.found is None:
-            return self.found_unknown
-        return self._words.TEXT["found"].format(n=self.hundred(model.found))
+        key = ("found_unknown" if model.found is None else "found") + "_together" * together
+        return self._words.TEXT[key].format(n=self.hundred(model.found or 0))
 
     def face_of(self, place: int, count: int) -> str:
         """A face among all that were found in its photo, of which the first is the largest."""
@@ -93,7 +92,7 @@ class Words:
     def power(self, model: Model) -> str:
         """How many used photos an audit finds, and at what price."""
         if model.found is None:
-            return self.none
+            return self.power_unknown
         found, fpr = self.hundred(model.found), self.number(100 * model.fpr)
         return self.power_value.format(found=found, fpr=fpr)
 

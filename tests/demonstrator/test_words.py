@@ -59,23 +59,26 @@ def _model(found: float | None, controls: Controls = Controls(4.3, "pixels")) ->
 
 @pytest.mark.parametrize("name", words.LANGUAGES)
 @pytest.mark.parametrize("found", [None, 0.0, 0.004, 0.21, 1.0])
-def test_no_evidence_never_stands_alone(name, found):
+@pytest.mark.parametrize("together", [False, True])
+def test_no_evidence_never_stands_alone(name, found, together):
     finding = Finding("m", "no_evidence", "weak_p", {}, 0.4, 0.3, 1.0, (0.5, 2.0))
-    said = Words(name).sentences(finding, _model(found))
+    said = Words(name).sentences(finding, _model(found), together)
     assert len(said) == 3
-    assert "100" in said[2] and ("not mean" in said[2] or "no significa" in said[2])
+    assert "not mean" in said[2] or "no significa" in said[2]
+    assert ("100" in said[2]) == (found is not None or not together)
+    assert ("this person" in said[2] or "esta persona" in said[2]) == together
 
 
 def test_the_share_that_is_found():
     said = [Words("en").found(_model(share)) for share in (0.004, 0.21)]
-    assert "finds about 0.4:" in said[0] and "finds about 21:" in said[1]
-    assert "unas 0,4:" in Words("es").found(_model(0.004))
+    assert "finds about 0.4, " in said[0] and "finds about 21, " in said[1]
+    assert "unas 0,4, " in Words("es").found(_model(0.004))
 
 
 def test_controls():
     said = {name: Words(name).controls_of(_model(0.2)) for name in words.LANGUAGES}
-    assert "at least 4.3 more than" in said["en"] and "pixels alone" in said["en"]
-    assert "al menos 4,3 más que" in said["es"] and "píxeles solos" in said["es"]
+    assert "at least 4.3 more (lower" in said["en"] and "pixels alone" in said["en"]
+    assert "al menos 4,3 más (límite" in said["es"] and "píxeles solos" in said["es"]
     failed = Controls(-0.4, "pixels", ("Because.",))
     assert Words("es").controls_of(_model(0.2, failed)) == spanish.TEXT["controls_failed"]
     assert "of a later version" in Words("en").controls_of(
