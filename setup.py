@@ -30,6 +30,7 @@ REQUIRED = [
     "starlette>=0.46,<2",
     "tensorflow-datasets>=4.9.9,<5",
     "tensorstore>=0.1.86,<0.2",
+    "threadpoolctl>=3.1,<4",
     "tqdm>=4.66,<5",
     "uvicorn>=0.34,<1",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
+from threadpoolctl import threadpool_limits
 
 from data_pipelines import errors as data_errors
 from mint_jax import errors
@@ -29,6 +30,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     _share_compiled_programs()
+    # On problems as small as ours threads of BLAS wait for each other, and XLA has its own.
+    threadpool_limits(1, user_api="blas")
     app.run(guarded, flags_parser=_parse)
 
 

@@ -14,7 +14,7 @@ from experiments import audit, audit_sets
 from experiments.configs import embedded
 from mint_jax.demonstrator import Example
 
-_EACH = 4  # people on either side
+_EACH = 6  # people on either side
 _PHOTOS = 3  # of each of them
 _QUALITY = 95
 

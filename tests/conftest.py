@@ -12,6 +12,7 @@ FULL = os.environ.get("MINT_TEST_FULL") == "1"
 
 def pytest_configure(config):
     """One cache of compiled programs for all tests of a run, their workers and subprocesses."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `experiments.cli` does
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = tempfile.TemporaryDirectory(prefix="mint_jax_xla_")
         config.add_cleanup(cache.cleanup)

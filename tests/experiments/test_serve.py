@@ -30,7 +30,12 @@ def folder(tmp_path_factory):
     gate = support.Gate({"sharpness": (-10.0, 10.0)}, 0.99, 1000)
     meta = {
         "evidence": {
-            "gate": {"passed": False, "reasons": ["It is not shown."]},
+            "gate": {
+                "passed": False,
+                "smallest_advantage": None,
+                "against": None,
+                "reasons": ["It is not shown."],
+            },
             "headline": "Membership cannot be determined.",
             "target_fpr": 0.01,
             "operating_points": {"0.01": None},
