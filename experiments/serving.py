@@ -57,6 +57,20 @@ class _Reading(NamedTuple):
     why: _Why | None
 
 
+class _Weight(NamedTuple):
+    """What a reading weighs.
+
+    Attributes:
+      p: its p-value.
+      ratio: its likelihood ratio: lower bound, estimate, upper bound.
+      power: share of members whom a verdict on as many photos accuses.
+    """
+
+    p: float
+    ratio: Sequence[float]
+    power: float
+
+
 class Audit:
     """An audited model with the auditor that decided in its audit.
 
@@ -87,6 +101,10 @@ class Audit:
         self._scores(blank)
         self._needed = conformal.conditional_needed(ALPHA / models)
         self._scales = {} if self.why else dict(self._weighable())
+        self._power = {
+            photos: scale.power(ALPHA / models, LEAST_RATIO)
+            for photos, scale in self._scales.items()
+        }
 
     def read(self, faces: Sequence[Face]) -> list[_Reading]:
         """A reading of each face."""
@@ -112,10 +130,11 @@ class Audit:
         score = float(expit(persons.person_score(pooled)))
         return _Reading(score, len(pooled), self._cannot(len(pooled)))
 
-    def weigh(self, reading: _Reading) -> tuple[float, np.ndarray]:
-        """p-value, and likelihood ratio (lower bound, estimate, upper bound), of a reading."""
+    def weigh(self, reading: _Reading) -> _Weight:
+        """What a reading weighs as evidence."""
         scale, score = self._scales[reading.photos], np.array([reading.score])
-        return float(scale.p_values(score)[0]), scale.ratios(score)[0]
+        p, ratio = float(scale.p_values(score)[0]), scale.ratios(score)[0].tolist()
+        return _Weight(p, ratio, self._power[reading.photos])
 
     def _cannot(self, photos: int) -> _Why | None:
         if self.why or photos in self._scales:
@@ -207,28 +226,28 @@ class Examiner:
             for audit, reading in zip(self._audits, readings)
             if reading.why is None
         }
-        corrected = adjusted({name: p for name, (p, _) in weighed.items()})
+        corrected = adjusted({name: weight.p for name, weight in weighed.items()})
         found = []
         for model, reading in zip(self.models, readings):
             if reading.why:
                 said = examiner.CANNOT_TELL, *reading.why
                 found.append(Finding(model.name, *said, score=reading.score))
             else:
-                p, ratios = corrected[model.name], weighed[model.name][1].tolist()
-                found.append(_verdict(model.name, reading, p, ratios))
+                weight = weighed[model.name]._replace(p=corrected[model.name])
+                found.append(_verdict(model.name, reading, weight))
         return found
 
 
-def _verdict(name: str, reading: _Reading, p: float, ratios: Sequence[float]) -> Finding:
-    low, ratio, high = ratios
-    if p > ALPHA:
+def _verdict(name: str, reading: _Reading, weight: _Weight) -> Finding:
+    low, ratio, high = weight.ratio
+    if weight.p > ALPHA:
         verdict, reason = examiner.NO_EVIDENCE, "weak_p"
     elif low < LEAST_RATIO:
         verdict, reason = examiner.NO_EVIDENCE, "weak_ratio"
     else:
         verdict, reason = examiner.LIKELY_USED, "strong"
-    details = {"photos": reading.photos}
-    return Finding(name, verdict, reason, details, reading.score, p, ratio, (low, high))
+    details = {"photos": reading.photos, "found": weight.power}
+    return Finding(name, verdict, reason, details, reading.score, weight.p, ratio, (low, high))
 
 
 def _together(scores: np.ndarray, identities: np.ndarray, photos: int) -> np.ndarray:

@@ -43,7 +43,7 @@ class Scale:
           alternatives: (b,) scores under those hypotheses that likelihood ratios are to.
           seed: of the bootstrap.
         """
-        self._nulls = nulls
+        self._nulls, self._members = nulls, members
         self._fits = [
             (likelihood.fit(members, others), _resampled(members, others, seed))
             for others in alternatives
@@ -60,6 +60,15 @@ class Scale:
         """(n, 3) likelihood ratios of scores (n,): lower bound, estimate, upper bound."""
         found = [_interval(fitted, resampled, scores) for fitted, resampled in self._fits]
         return 10 ** np.min(found, axis=0).T
+
+    def power(self, alpha: float, least: float) -> float:
+        """Share of the members it was calibrated on whom a verdict finds.
+
+        That is, whose p-value is `alpha` at most and whose likelihood ratio has a lower bound of
+        `least` at least. Of members the ratios alone know something, by two numbers.
+        """
+        rare = self.p_values(self._members) <= alpha
+        return float(np.mean(rare & (self.ratios(self._members)[:, 0] >= least)))
 
 
 def _resampled(members: np.ndarray, others: np.ndarray, seed: int) -> LikelihoodRatio:

@@ -140,15 +140,15 @@ TEXT = {
     "common_together": "This model reacts to these photos together as strongly as it does to up "
     "to {n} in 100 comparable people whose photos were not used.",
     "counted": "Different photos that count: {photos}.",
-    "found": "Of 100 photos that were used, this audit finds about {n}, of which this verdict, "
-    "which is stricter, may miss some: no evidence does not mean that the photo was not used.",
+    "found": "Of 100 photos that were used, this audit finds about {n} by such a verdict: no "
+    "evidence does not mean that the photo was not used.",
     "found_unknown": "It is not known how many of 100 photos that were used this audit would "
     "find: no evidence does not mean that the photo was not used.",
-    "found_together": "Of 100 photos that were used, this audit finds about {n}, each by itself; "
-    "what it finds by several together is not told here: no evidence does not mean that no photo "
-    "of this person was used.",
-    "found_unknown_together": "It is not told here what this audit finds by several photos "
-    "together: no evidence does not mean that no photo of this person was used.",
+    "found_together": "Of 100 people of whom {photos} used photos are shown together, this audit "
+    "finds about {n} by such a verdict: no evidence does not mean that no photo of this person was "
+    "used.",
+    "found_unknown_together": "It is not known how many people this audit would find by so many "
+    "photos: no evidence does not mean that no photo of this person was used.",
     "no_figures": "The figures below support no verdict.",
     "ratio": "Likelihood ratio",
     "ratio_value": "{value} (between {low} and {high})",

@@ -51,7 +51,8 @@ class Finding:
       model: the `Model.name`.
       verdict: `LIKELY_USED`, `NO_EVIDENCE` or `CANNOT_TELL`.
       reason: a word for programs, out of `english.REASONS`; `details` fills its sentence, and
-        its "why", if it has one, are the audit's own words in English.
+        its "why", if it has one, are the audit's own words in English; "photos" is how many
+        different ones count, "found" the share of used ones on which such a verdict says so.
       score: membership probability; None of a face that was not scored.
       p_value: of the hypothesis that the image was not used, corrected over the models; None where
         none is given.

@@ -47,7 +47,7 @@ def document(found: Examination, models: Sequence[Model], words: Words, date: st
             {
                 "number": i + 1,
                 "box": list(own.faces[i].box),
-                "findings": _findings(findings, models, words),
+                "findings": _findings(findings, words),
             }
             for i, findings in own.findings.items()
         ]
@@ -59,7 +59,7 @@ def document(found: Examination, models: Sequence[Model], words: Words, date: st
         "statements": words.report_statements,
         "models": [_model(model) for model in models],
         "photos": [photo(own) for own in found.photos],
-        "together": _findings(found.together, models, words, together=True),
+        "together": _findings(found.together, words, together=True),
         "verification": [CHECK_PHOTO, CHECK_SCORE],
     }
 
@@ -79,16 +79,13 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _findings(
-    findings: Sequence[Finding], models: Sequence[Model], words: Words, together: bool = False
-) -> list[dict]:
-    named = {model.name: model for model in models}
+def _findings(findings: Sequence[Finding], words: Words, together: bool = False) -> list[dict]:
     return [
         {
             "model": own.model,
             "verdict": own.verdict,
             "reason": own.reason,
-            "says": words.sentences(own, named[own.model], together),
+            "says": words.sentences(own, together),
             "why": own.details.get("why"),
             "score": finite(own.score),
             "p_value": finite(own.p_value),

@@ -140,16 +140,15 @@ TEXT = {
     "common_together": "Este modelo reacciona a estas fotos juntas con la misma fuerza que a "
     "hasta {n} de cada 100 personas comparables cuyas fotos no se usaron.",
     "counted": "Fotos distintas que cuentan: {photos}.",
-    "found": "De 100 fotos que se usaron, esta auditoría detecta unas {n}, y a este veredicto, que "
-    "es más estricto, se le puede escapar alguna de ellas: que no haya indicios no significa que "
-    "la foto no se usara.",
+    "found": "De 100 fotos que se usaron, esta auditoría detecta unas {n} con un veredicto así: "
+    "que no haya indicios no significa que la foto no se usara.",
     "found_unknown": "No se sabe cuántas de 100 fotos que se usaron detectaría esta auditoría: que "
     "no haya indicios no significa que la foto no se usara.",
-    "found_together": "De 100 fotos que se usaron, esta auditoría detecta unas {n}, cada una por "
-    "separado; aquí no se dice qué detecta con varias juntas: que no haya indicios no significa "
-    "que no se usara ninguna foto de esta persona.",
-    "found_unknown_together": "Aquí no se dice qué detecta esta auditoría con varias fotos juntas: "
-    "que no haya indicios no significa que no se usara ninguna foto de esta persona.",
+    "found_together": "De 100 personas de las que se muestran juntas {photos} fotos usadas, esta "
+    "auditoría detecta unas {n} con un veredicto así: que no haya indicios no significa que no se "
+    "usara ninguna foto de esta persona.",
+    "found_unknown_together": "No se sabe a cuántas personas detectaría esta auditoría con tantas "
+    "fotos: que no haya indicios no significa que no se usara ninguna foto de esta persona.",
     "no_figures": "Las cifras siguientes no permiten ningún veredicto.",
     "ratio": "Razón de verosimilitud",
     "ratio_value": "{value} (entre {low} y {high})",

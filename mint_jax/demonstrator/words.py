@@ -54,7 +54,7 @@ class Words:
         """`likely_used` -> `Likely used`"""
         return self._words.VERDICTS[code]
 
-    def sentences(self, finding: Finding, model: Model, together: bool = False) -> list[str]:
+    def sentences(self, finding: Finding, together: bool = False) -> list[str]:
         """What is said beside a verdict: why, how rare it is, and what the audit would find."""
         reasons = self._words.REASONS
         reason = reasons.get(finding.reason, reasons["other"]).format_map(_Known(finding.details))
@@ -64,15 +64,16 @@ class Words:
         if finding.p_value is not None and finding.verdict != CANNOT_TELL:
             said.append(self._reaction(finding.p_value, "_together" if together else ""))
         if finding.verdict == NO_EVIDENCE:
-            said.append(self.found(model, together))
+            said.append(self.found(finding, together))
         if finding.verdict == CANNOT_TELL and finding.score is not None:
             said.append(self.no_figures)
         return said
 
-    def found(self, model: Model, together: bool = False) -> str:
+    def found(self, finding: Finding, together: bool = False) -> str:
         """What stands beside every "no evidence"."""
-        key = ("found_unknown" if model.found is None else "found") + "_together" * together
-        return self._words.TEXT[key].format(n=self.hundred(model.found or 0))
+        photos, share = (finding.details.get(key) for key in ("photos", "found"))
+        key = ("found_unknown" if share is None else "found") + "_together" * together
+        return self._words.TEXT[key].format(n=self.hundred(share or 0), photos=photos)
 
     def face_of(self, place: int, count: int) -> str:
         """A face among all that were found in its photo, of which the first is the largest."""

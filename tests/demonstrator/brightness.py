@@ -75,11 +75,9 @@ class Brightness:
         if score > 0.9:
             used = Finding(first, "likely_used", "strong", {}, score, 0.0021, 34.0, (12.0, 80.0))
             return [used, outside]
-        p = float(1 - score)
-        weak = Finding(
-            first, "no_evidence", "weak_p", {"photos": photos}, score, p, float("inf"), (0.5, 2.0)
-        )
-        return [weak, outside]
+        said = "no_evidence", "weak_p", {"photos": photos, "found": 0.21}
+        figures = score, float(1 - score), float("inf"), (0.5, 2.0)
+        return [Finding(first, *said, *figures), outside]
 
 
 def photos(*files: bytes, name: str = "photo.png") -> list:

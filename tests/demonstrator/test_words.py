@@ -52,55 +52,60 @@ def test_fewer_than_one_in_is_true_and_tight():
     assert fewer_than_one_in(1 / 301) == 300
 
 
-def _model(found: float | None, controls: Controls = Controls(4.3, "pixels")) -> Model:
+def _model(controls: Controls = Controls(4.3, "pixels")) -> Model:
     none = np.zeros(0)
-    return Model("m", "", "", (), "", True, found, 0.01, "", controls, none, none)
+    return Model("m", "", "", (), "", True, 0.2, 0.01, "", controls, none, none)
+
+
+def _weak(found: float | None) -> Finding:
+    details = {"photos": 3, "found": found}
+    return Finding("m", "no_evidence", "weak_p", details, 0.4, 0.3, 1.0, (0.5, 2.0))
 
 
 @pytest.mark.parametrize("name", words.LANGUAGES)
 @pytest.mark.parametrize("found", [None, 0.0, 0.004, 0.21, 1.0])
 @pytest.mark.parametrize("together", [False, True])
 def test_no_evidence_never_stands_alone(name, found, together):
-    finding = Finding("m", "no_evidence", "weak_p", {}, 0.4, 0.3, 1.0, (0.5, 2.0))
-    said = Words(name).sentences(finding, _model(found), together)
-    assert len(said) == 3
-    assert "not mean" in said[2] or "no significa" in said[2]
-    assert ("100" in said[2]) == (found is not None or not together)
-    assert ("this person" in said[2] or "esta persona" in said[2]) == together
+    said = Words(name).sentences(_weak(found), together)
+    assert len(said) == 3 + together
+    assert "not mean" in said[-1] or "no significa" in said[-1]
+    assert ("100" in said[-1]) == (found is not None or not together)
+    assert ("this person" in said[-1] or "esta persona" in said[-1]) == together
+    assert (" 3 " in said[-1]) == (together and found is not None)
 
 
 def test_the_share_that_is_found():
-    said = [Words("en").found(_model(share)) for share in (0.004, 0.21)]
-    assert "finds about 0.4, " in said[0] and "finds about 21, " in said[1]
-    assert "unas 0,4, " in Words("es").found(_model(0.004))
+    said = [Words("en").found(_weak(share)) for share in (0.004, 0.21)]
+    assert "finds about 0.4 by" in said[0] and "finds about 21 by" in said[1]
+    assert "unas 0,4 con" in Words("es").found(_weak(0.004))
 
 
 def test_controls():
-    said = {name: Words(name).controls_of(_model(0.2)) for name in words.LANGUAGES}
+    said = {name: Words(name).controls_of(_model()) for name in words.LANGUAGES}
     assert "at least 4.3 more (lower" in said["en"] and "pixels alone" in said["en"]
     assert "al menos 4,3 más (límite" in said["es"] and "píxeles solos" in said["es"]
     failed = Controls(-0.4, "pixels", ("Because.",))
-    assert Words("es").controls_of(_model(0.2, failed)) == spanish.TEXT["controls_failed"]
+    assert Words("es").controls_of(_model(failed)) == spanish.TEXT["controls_failed"]
     assert "of a later version" in Words("en").controls_of(
-        _model(0.2, Controls(1.0, "of a later version"))
+        _model(Controls(1.0, "of a later version"))
     )
 
 
 @pytest.mark.parametrize("p, expected", [(0.3, "30 in 100"), (0.301, "31 in 100"), (1.0, "100 in")])
 def test_large_p_values_round_up(p, expected):
     finding = Finding("m", "no_evidence", "weak_p", {}, 0.4, p)
-    assert expected in Words("en").sentences(finding, _model(0.2))[1]
+    assert expected in Words("en").sentences(finding)[1]
 
 
 def test_a_model_that_cannot_tell_says_nothing_of_its_p_value():
     finding = Finding("m", "cannot_tell", "no_matched_non_members", {}, 0.9, 0.001, 99.0)
-    said = Words("en").sentences(finding, _model(0.2))
+    said = Words("en").sentences(finding)
     assert said == [english.REASONS["no_matched_non_members"], english.TEXT["no_figures"]]
 
 
 def test_unknown_reasons_and_missing_details_still_read():
     unknown = Finding("m", "cannot_tell", "from a later version")
-    assert Words("es").sentences(unknown, _model(None)) == [spanish.REASONS["other"]]
+    assert Words("es").sentences(unknown) == [spanish.REASONS["other"]]
     assert Words("en").error("too_large", {}).count("–") == 1
     assert Words("en").error("from a later version", {}) == english.ERRORS["unreadable"]
 

@@ -220,10 +220,15 @@ def test_the_rule_of_verdicts(examiner, exported, scores, photos):
 
 def test_a_ratio_that_is_not_shown_to_be_ten_is_no_evidence(examiner):
     reading = serving._Reading(0.9, 1, None)
-    found = serving._verdict("m", reading, 0.001, (9.99, 50.0, 80.0))
+
+    def verdict(p, low):
+        return serving._verdict("m", reading, serving._Weight(p, (low, 50.0, 80.0), 0.3))
+
+    found = verdict(0.001, 9.99)
     assert (found.verdict, found.reason) == (NO_EVIDENCE, "weak_ratio")
-    assert serving._verdict("m", reading, 0.01, (10.0, 50.0, 80.0)).verdict == LIKELY_USED
-    assert serving._verdict("m", reading, 0.0101, (10.0, 50.0, 80.0)).reason == "weak_p"
+    assert found.details == {"photos": 1, "found": 0.3}
+    assert verdict(0.01, 10.0).verdict == LIKELY_USED
+    assert verdict(0.0101, 10.0).reason == "weak_p"
 
 
 def test_models_without_matched_non_members_never_tell(examiner, photos, scores):

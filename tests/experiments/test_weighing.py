@@ -52,6 +52,14 @@ def test_ratios_are_the_smaller_of_both_and_lie_between_their_bounds(scale, side
     assert (np.diff(low) >= -1e-9).all() and (np.diff(high) >= -1e-9).all()
 
 
+def test_the_power_is_that_of_the_rule(scale, sides):
+    rare = scale.p_values(sides[0]) <= 0.05
+    low = scale.ratios(sides[0])[:, 0]
+    least = np.median(low[rare])
+    assert 0 < scale.power(0.05, least) == np.mean(rare & (low >= least)) < np.mean(rare)
+    assert scale.power(0.05, 0) == np.mean(rare) and scale.power(0.05, 1e9) == 0
+
+
 def test_the_interval_holds_the_true_ratio_as_often_as_it_says(full):
     """Unit normals at 1.5 and 0: the log likelihood ratio of a logit x is 1.5 x - 1.125."""
     true, score = 1.5 * 1.2 - 1.125, np.array([expit(1.2)])
