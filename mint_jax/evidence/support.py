@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
+from scipy.linalg import eigh
 
 from mint_jax.baselines import pixel_features
 
@@ -33,7 +34,7 @@ FEATURES = {
 }
 _LIKENESSES = ("density", "reconstruction")  # nothing is too alike
 NEIGHBOURS = 10  # the one whose likeness is the density
-_THUMBNAIL = 14  # side of the picture that is drawn
+_THUMBNAIL = 28  # side of the picture that is drawn
 _COMPONENTS = 128
 _ROWS = 256  # whose cosines are held at once
 
@@ -155,7 +156,7 @@ def density(embeddings: np.ndarray, bank: np.ndarray, neighbours: int = NEIGHBOU
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """(n, 588) uint8 pictures of 14 x 14 x 3, the means of the pixels of (n, H, W, 3) faces."""
+    """(n, 2352) uint8 pictures of 28 x 28 x 3, the means of the pixels of (n, H, W, 3) faces."""
     size = _THUMBNAIL, _THUMBNAIL
     small = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in images]
     return np.reshape(small, (len(images), -1))
@@ -186,7 +187,9 @@ class Components:
         """
         mean = bank.mean(axis=0, dtype=np.float64)
         centred = bank - mean
-        basis = np.linalg.eigh(centred.T @ centred)[1][:, ::-1].T[: min(count, len(bank) - 1)]
+        first = max(0, bank.shape[1] - min(count, len(bank) - 1))
+        scatter = centred.T @ centred
+        basis = eigh(scatter, subset_by_index=[first, len(scatter) - 1])[1][:, ::-1].T
         return cls(mean.astype(np.float32), basis.astype(np.float32))
 
     def reconstruction(self, pictures: np.ndarray) -> np.ndarray:

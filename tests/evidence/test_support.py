@@ -117,9 +117,9 @@ def test_density_is_the_cosine_to_the_kth_neighbour():
 
 def test_thumbnails_are_the_means_of_blocks():
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-    means = faces.reshape(3, 14, 8, 14, 8, 3).mean((2, 4)).reshape(3, -1)
+    means = faces.reshape(3, 28, 4, 28, 4, 3).mean((2, 4)).reshape(3, -1)
     found = thumbnails(faces)
-    assert found.dtype == np.uint8 and found.shape == (3, 588)
+    assert found.dtype == np.uint8 and found.shape == (3, 2352)
     np.testing.assert_allclose(found, means, atol=0.51)
 
 
