@@ -29,7 +29,8 @@ _HEAD = {"kind": "prototypes"}
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Keys of `arg`: faces, labs, networks, identities, images_per_identity, pairs (of the
-    synthetic labs), models (of the others), epochs and batch_size (0: each lab's own), seed.
+    synthetic labs), models (of the others), input_size in pixels, epochs and batch_size (0: each
+    lab's own), seed.
     """
     args = common.parse(
         arg,
@@ -40,6 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         images_per_identity=4,
         pairs=9,
         models=6,
+        input_size=28,
         epochs=0,
         batch_size=0,
         seed=0,
@@ -103,7 +105,7 @@ def _refer(labs: dict[str, dict], wanted: list[str], networks: tuple[str, ...]) 
 
 def _lab(args: dict, title: str, source: dict, recipe: dict, head: str = "cosface") -> dict:
     training = lab.training(head)
-    training.architecture.input_size = 28
+    training.architecture.input_size = args["input_size"]
     training.update(recipe)
     training.update({key: args[key] for key in ("epochs", "batch_size") if args[key]})
     return {
