@@ -48,4 +48,4 @@ def test_real_faces_are_out_of_its_support(test_data):
     assert all(judge.outside(images, np.float32([face.placement for face in faces])))
     came_aligned = np.tile(np.float32(alignment.UNPLACED), (len(faces), 1))
     share = np.mean([why is None for why in judge.outside(images, came_aligned)])
-    assert share <= 0.12  # 0.05 as recorded
+    assert share <= 0.12  # 0.05 when it was shipped
