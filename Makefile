@@ -9,7 +9,7 @@ PORT ?= 8000
 # The auditor of `make audit` where it ran, else the shipped one, which is such an auditor.
 AUDITOR ?= $(firstword $(wildcard $(WORKDIR)/auditors/matched/chosen) experiments/demo/chosen)
 
-.PHONY: install audit demo test test-full lint clean
+.PHONY: install audit demo test test-full benchmark lint clean
 .DEFAULT_GOAL := audit
 
 $(INSTALLED): setup.py constraints.txt
@@ -31,6 +31,9 @@ test: install lint
 
 test-full: install lint
 	MINT_TEST_FULL=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+benchmark: install
+	$(BIN)/python -m experiments.benchmark --workdir=runs/benchmark
 
 lint: install
 	$(BIN)/ruff check .
