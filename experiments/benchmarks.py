@@ -53,8 +53,11 @@ def search(bank: int = 50_000, queries: int = 10_000, width: int = 512) -> Pair:
     return Pair(all_of(ours), all_of(least), words)
 
 
-def small_maps(batch: int = 128, side: int = 4, channels: int = 64) -> Pair:
-    """A 3x3 convolution on maps of a few pixels with its gradients, as products and as XLA's."""
+def small_maps(batch: int = 128, side: int = 2, channels: int = 128) -> Pair:
+    """A 3x3 convolution with its gradients on the last maps of the embedded network.
+
+    As one matrix product over patches, and as XLA's convolution.
+    """
     draws = np.random.default_rng(0)
     x = jnp.asarray(draws.standard_normal((batch, side, side, channels), np.float32))
     kernel = jnp.asarray(draws.standard_normal((3, 3, channels, channels), np.float32))

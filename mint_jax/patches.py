@@ -1,7 +1,8 @@
 """Convolutions as one matrix product over patches; NHWC, padding `side // 2`.
 
 XLA's CPU backend runs gradients of convolutions 12 to 40 times slower inside a loop, or with `vmap`
-over kernels, and those on maps of a few pixels about 10 times slower, than the matrix product.
+over kernels, and those on maps of 2x2 pixels about 10 times slower, than the matrix product; the
+last is `small_maps` of `experiments.benchmark`.
 """
 
 import jax
