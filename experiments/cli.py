@@ -1,9 +1,14 @@
-"""How every entry point starts, and how it fails: one clear line for bad input, no traceback."""
+"""How every entry point starts, and how it fails: one clear line for bad input, no traceback.
 
+Exit statuses: 0 done, 1 bad input or a bug, 143 stopped by SIGTERM and ready to go on.
+"""
+
+import contextlib
 import os
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 from absl import app, flags, logging
@@ -11,11 +16,25 @@ from ml_collections import config_flags
 from threadpoolctl import threadpool_limits
 
 from data_pipelines import errors as data_errors
-from mint_jax import errors
+from mint_jax import errors, parallel, preemption
+
+_MULTIHOST = flags.DEFINE_bool(
+    "multihost", False, "one of several processes, which Slurm, Open MPI, a TPU VM or GKE started"
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, where none of these says it"
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", lower_bound=0)
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1."""
+def run(main: Callable[[Sequence[str]], None], *, multihost: bool = False) -> None:
+    """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1.
+
+    Args:
+      main: takes what absl leaves of the arguments.
+      multihost: whether several processes can share its work.
+    """
 
     def guarded(argv: Sequence[str]) -> None:
         if not flags.FLAGS["verbosity"].present:
@@ -23,16 +42,55 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
         _check_config()
-        try:
+        with _one_of_several(multihost), _clear_endings():
             main(argv)
-        except (errors.InputError, data_errors.InputError) as error:
-            _fail(str(error))
 
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     _share_compiled_programs()
     # On problems as small as ours threads of BLAS wait for each other, and XLA has its own.
     threadpool_limits(1, user_api="blas")
     app.run(guarded, flags_parser=_parse)
+
+
+@contextlib.contextmanager
+def _clear_endings() -> Iterator[None]:
+    """Says in one line why a program ends before it is done."""
+    try:
+        yield
+    except (errors.InputError, data_errors.InputError) as error:
+        _fail(str(error))
+    except preemption.Preempted:
+        print("stopped by SIGTERM: the same command goes on from here", file=sys.stderr)
+        sys.exit(preemption.EXIT_STATUS)
+
+
+@contextlib.contextmanager
+def _one_of_several(possible: bool) -> Iterator[None]:
+    """Joins the other processes where the flags say so; all end together, or in bounded time."""
+    if not _MULTIHOST.value and _COORDINATOR.value is None:
+        yield
+        return
+    if not possible:
+        _fail("one process does this: take --multihost and --coordinator away")
+    with _clear_endings():
+        parallel.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as stack:
+            if parallel.process_index():
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
+            yield
+        parallel.barrier("end")
+    except BaseException as error:
+        _leave(error)
+
+
+def _leave(error: BaseException) -> None:
+    """Ends this process at once: an orderly end would wait for the others, who are not coming."""
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(error.code if isinstance(error, SystemExit) else 1)
 
 
 def _parse(argv: list[str]) -> list[str]:

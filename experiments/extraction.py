@@ -17,13 +17,13 @@ from data_pipelines import loader
 from data_pipelines.alignment import SIZE
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Subset, open_source, origins
-from mint_jax import aad, audited
+from mint_jax import aad, audited, parallel, preemption
 from mint_jax.aad.extractor import apply_function
 
 
 @dataclass
 class Tally:
-    """Counts of images of this process: `read` now and `kept` from earlier; `bad` of both."""
+    """Counts of images: `read` now and `kept` from earlier; `bad` of both."""
 
     base: str
     read: int
@@ -36,9 +36,16 @@ class Tally:
         speed = f"{self.seconds:.1f} s, {self.read / self.seconds:,.0f} images/s"
         return f"{self.base}: {self.read:,} images{earlier}, {self.bad:,} bad ones; {speed}"
 
+    def of_all_processes(self) -> "Tally":
+        """The sum over all processes, when the last of them is done."""
+        parallel.barrier("extracted")
+        counts = np.array([self.read, self.kept, self.bad], np.int32)
+        counts, seconds = parallel.gather((counts, np.array(self.seconds, np.float32)))
+        return Tally(self.base, *counts.sum(axis=0).tolist(), seconds.max().item())
+
 
 def run(config: ConfigDict, workdir: Path) -> Tally:
-    """Extracts what `config` says into its store, or into `workdir/aad`.
+    """Extracts what `config` says into its store, or into `workdir/aad`, with all processes.
 
     Raises:
       InputError: what the configuration names cannot be used, or the store cannot be written.
@@ -63,9 +70,9 @@ def run(config: ConfigDict, workdir: Path) -> Tally:
         dtype=config.dtype,
         per_device_batch=config.per_device_batch,
         workers=config.workers,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+        process_index=parallel.process_index(),
+        process_count=parallel.process_count(),
+    ).of_all_processes()
 
 
 def extract_source(
@@ -82,7 +89,7 @@ def extract_source(
     process_count: int = 1,
     **options: Any,
 ) -> Tally:
-    """Extracts this process's shards of a source that are not in the store yet.
+    """Extracts this process's shards of a source that are not in the store yet; counts them.
 
     Args:
       model: the audited model.
@@ -102,19 +109,20 @@ def extract_source(
     if aad.ALL_CONV in layers:
         raise InputError(f"{aad.ALL_CONV} is not stored: it is conv1, conv2, ... side by side")
     extractor = aad.make_extractor(model, layers, reduce, per_device_batch)
-    store = aad.create_or_open_store(
-        base,
-        model_sha256=model.sha256,
-        model_name=model.name,
-        source_fingerprint=source.fingerprint(),
-        rows=len(source),
-        layers=_shapes(model, layers, reduce),
-        reduce=reduce,
-        dtype=dtype,
-        per_device_batch=per_device_batch,
-        devices=extractor.chunk // per_device_batch,
-        **options,
-    )
+    with parallel.process_0_first("store"):
+        store = aad.create_or_open_store(
+            base,
+            model_sha256=model.sha256,
+            model_name=model.name,
+            source_fingerprint=source.fingerprint(),
+            rows=len(source),
+            layers=_shapes(model, layers, reduce),
+            reduce=reduce,
+            dtype=dtype,
+            per_device_batch=per_device_batch,
+            devices=extractor.chunk // per_device_batch,
+            **options,
+        )
     todo = _rows(store, store.pending(process_index, process_count))
     own = [store.span(shard) for shard in range(process_index, store.shards, process_count)]
     total = sum(end - begin for begin, end in own)
@@ -149,6 +157,7 @@ def _fill(
     with (
         contextlib.closing(batches),
         tqdm(total=total, initial=total - len(todo), desc="extracting", unit="image") as bar,
+        preemption.listening() as stopped,
     ):
         for batch, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
             rows, good = todo[batch["index"]], batch["_mask"]
@@ -156,6 +165,8 @@ def _fill(
             found = {layer: array[: len(good)][good] for layer, array in values.items()}
             writer.add(rows[good], found, bad)
             bar.update(int(good.sum()) + len(bad))
+            if stopped():
+                break
         writer.close()
 
 

@@ -1,17 +1,93 @@
-"""The one place that knows about devices: replication, sharding and `jax.pmap`.
+"""The one place that knows about devices and processes: `jax.pmap`, and JAX's distributed runtime.
 
 Since JAX 0.8 `jax.pmap` is `jit(shard_map)` underneath. Nothing else in the project calls it, so
 that one file changes with it.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint.multihost as ocp_multihost
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mint_jax.errors import InputError
+
 AXIS = "devices"
+HEARTBEAT_SECONDS = 60  # how long after one process dies the others learn of it, and end
+_FOREVER_MS = 30 * 24 * 3600 * 1000
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Makes this process one of several; to be called before anything uses a device.
+
+    What is None is found out under Slurm, Open MPI, TPU VMs and GKE.
+
+    Args:
+      coordinator: host:port of process 0, where it will listen.
+      processes: how many there are.
+      process: which one this is, from 0.
+
+    Raises:
+      InputError: what is None cannot be found out, or the numbers make no sense.
+    """
+    # SIGTERM is the business of `preemption`; JAX's service would only note it, everywhere.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"the other processes are not found: {error} Where no cluster names them, "
+            "--coordinator, --processes and --process do"
+        ) from None
+
+
+def process_index() -> int:
+    """Which of the processes this is; process 0 prints, and writes what there is once."""
+    return jax.process_index()
+
+
+def process_count() -> int:
+    """How many processes share the work."""
+    return jax.process_count()
+
+
+def barrier(name: str) -> None:
+    """Waits until every process is here, however long; each name serves once.
+
+    A process that dies ends those who wait within `HEARTBEAT_SECONDS`.
+    """
+    ocp_multihost.get_barrier_sync_fn()(key=f"mint/{name}", timeout_ms=_FOREVER_MS)
+
+
+@contextlib.contextmanager
+def process_0_first(name: str) -> Iterator[None]:
+    """The others wait with what is within until process 0 did it; each name serves once."""
+    if process_index():
+        barrier(name)
+    yield
+    if not process_index():
+        barrier(name)
+
+
+def gather(tree: Any) -> Any:
+    """The arrays of all processes: (...) becomes (process_count(), ...), NumPy, everywhere.
+
+    Processes come to it at about the same time, so after a `barrier` where their work differs.
+    """
+    if process_count() == 1:
+        return jax.tree.map(lambda x: np.asarray(x)[None], tree)
+    return multihost_utils.process_allgather(tree)
+
+
+def agree(flag: bool) -> bool:
+    """Whether any process says so; all of them call it, and get the same answer."""
+    return flag if process_count() == 1 else bool(gather(np.array(flag)).any())
 
 
 def device_count() -> int:
@@ -19,12 +95,16 @@ def device_count() -> int:
     return jax.local_device_count()
 
 
-def pmap(function: Callable, *, donate_argnums: tuple[int, ...] = ()) -> Callable:
-    """Maps `function` over this process's devices; collectives use the axis name `AXIS`.
+def pmap(
+    function: Callable, *, donate_argnums: tuple[int, ...] = (), over_processes: bool = False
+) -> Callable:
+    """Maps `function` over devices; collectives use the axis name `AXIS`.
 
-    Every argument and result has a leading axis of length `device_count()`.
+    Every argument and result has a leading axis of length `device_count()`: this process's share
+    of the axis where it goes `over_processes`, which then all call it alike.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate_argnums)
+    devices = None if over_processes else jax.local_devices()
+    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate_argnums, devices=devices)
 
 
 def _put(tree: Any) -> Any:
