@@ -40,6 +40,7 @@ DEV = [
     "import-linter>=2.1,<3",
     "pytest>=8,<10",
     "pytest-xdist>=3.6,<4",
+    "pyyaml>=6,<7",
     "ruff>=0.9,<1",
     "schemathesis>=4.30,<5",
     "scikit-learn>=1.6,<2",
@@ -56,6 +57,7 @@ setup(
     packages=find_packages(include=["mint_jax*", "data_pipelines*", "experiments*", "launch*"]),
     package_data={
         "experiments": ["demo/**/*"],
+        "launch": ["templates/*"],
         "mint_jax.audited": ["embedded/**/*", "embedded_other/**/*"],
         "mint_jax.demonstrator": ["templates/*"],
         "mint_jax.report": ["templates/*"],
