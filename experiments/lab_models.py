@@ -13,7 +13,7 @@ from data_pipelines import attributes
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from data_pipelines.sources import open_source
 from experiments import lab_images, lab_leakage, versions
-from mint_jax import audited, lab
+from mint_jax import audited, lab, parallel
 from mint_jax.errors import InputError
 
 EMBEDDED = Path(audited.__file__).with_name("embedded")
@@ -108,18 +108,22 @@ def train_on_part(
     Raises:
       InputError: `workdir` belongs to another configuration, or what `lab.train` raises.
     """
-    claim(config, workdir / "lab.json")
+    with parallel.process_0_first("claimed"):
+        claim(config, workdir / "lab.json")
     folder = workdir / "model"
     if not (folder / "manifest.json").exists():
         _train(config, source, workdir, folder)
+    parallel.barrier("trained")
     return audited.load(str(folder)), ground_truth(folder, source)
 
 
 def claim(config: ConfigDict, path: Path) -> None:
     """Notes down in `path` with what a folder is trained; refuses to go on with something else."""
     content = config.to_json(indent=1, sort_keys=True)
-    if path.exists() and path.read_text() != content:
-        raise InputError(f"{path}: another training began here; choose another workdir")
+    if path.exists():
+        if path.read_text() != content:
+            raise InputError(f"{path}: another training began here; choose another workdir")
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
 
@@ -132,6 +136,8 @@ def _train(config: ConfigDict, source: Any, workdir: Path, folder: Path) -> None
     images = lab_images.read_images(source, members, size, config.workers)
     labels = class_labels(source, members, config.labels)
     trained = lab.train(training, images, labels, workdir=workdir)
+    if parallel.process_index():
+        return
     database = ", ".join(f"{key} {value}" for key, value in config.source.items())
     audited.save(
         folder,

@@ -43,4 +43,4 @@ def _auc(found: Mapping, prefix: str = "") -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, multihost=True)

@@ -106,8 +106,11 @@ class Group:
         """Copies lines; of what a progress bar wrote over, only the last state is left."""
         for line in lines:
             text = line.decode(errors="replace").rstrip("\r\n").rpartition("\r")[2]
-            out.write(f"[{rank}] {text}\n")
-            out.flush()
+            try:
+                out.write(f"[{rank}] {text}\n")
+                out.flush()
+            except BrokenPipeError:  # nobody listens any more
+                self.end(signal.SIGTERM)
             if out is sys.stderr and text.strip():
                 self._last[rank] = text
 

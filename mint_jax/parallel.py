@@ -90,6 +90,18 @@ def agree(flag: bool) -> bool:
     return flag if process_count() == 1 else bool(gather(np.array(flag)).any())
 
 
+def own_part(count: int) -> slice:
+    """Which of `count` images of a batch are this process's.
+
+    Raises:
+      InputError: they do not divide over the processes.
+    """
+    size, rest = divmod(count, process_count())
+    if rest:
+        raise InputError(f"a batch of {count} does not divide over {process_count()} processes")
+    return slice(process_index() * size, (process_index() + 1) * size)
+
+
 def device_count() -> int:
     """Number of devices of this process."""
     return jax.local_device_count()
@@ -120,7 +132,7 @@ def replicate(tree: Any) -> Any:
 
 def unreplicate(tree: Any) -> Any:
     """The first device's copy of a replicated `tree`."""
-    return jax.tree.map(lambda x: x[0], tree)
+    return jax.tree.map(lambda x: x.addressable_data(0)[0], tree)
 
 
 def shard(tree: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One training step: augmentation, forward and backward pass, update; on every device."""
+"""One training step: augmentation, forward and backward pass, update; on every device of all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -100,4 +100,4 @@ def make_step(config: TrainConfig, optimizer: optax.GradientTransformation) -> C
         }
         return new, loss
 
-    return parallel.pmap(step, donate_argnums=(0,))
+    return parallel.pmap(step, donate_argnums=(0,), over_processes=True)

@@ -1,6 +1,10 @@
-"""Training of an audited model from images and labels, resumable after each epoch."""
+"""Training of an audited model from images and labels, by any number of processes.
 
-from collections.abc import Iterator
+It is resumable after each epoch, and after the step at which SIGTERM came, on another number of
+devices and processes too: which images are next follows from the state's count of steps.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from tqdm import tqdm
 
-from mint_jax import parallel
+from mint_jax import parallel, preemption
 from mint_jax.errors import InputError
 from mint_jax.lab.config import TrainConfig
 from mint_jax.lab.step import build_optimizer, init_state, make_step
@@ -59,8 +63,8 @@ def train(
       config: architecture, head, optimiser, augmentation, seed.
       images: (n, S, S, 3) uint8 RGB at the network's input size S; a `np.memmap` will do.
       labels: (n,) integers 0 .. classes - 1.
-      workdir: folder for a checkpoint after each epoch, from which the same call resumes;
-        the result is that of an uninterrupted run. None keeps nothing.
+      workdir: folder for a checkpoint after each epoch, or at SIGTERM, from which the same call
+        resumes; the result is that of an uninterrupted run. None keeps nothing.
       epochs: stop after that many epochs; the schedule stays that of `config.epochs`.
       steps: stop each epoch after that many steps.
 
@@ -69,6 +73,7 @@ def train(
 
     Raises:
       InputError: images of another size, labels that do not fit, a loss that is not finite.
+      Preempted: SIGTERM came to one of the processes; all of them stop after the same step.
     """
     images, labels = _checked(config, images, labels)
     steps_per_epoch = len(epoch_rows(len(images), config, 0))
@@ -77,11 +82,17 @@ def train(
     checkpoints = _Checkpoints(workdir)
     state = init_state(config, optimizer, int(labels.max()) + 1)
     state, losses = checkpoints.restore(state, (config.epochs, steps or steps_per_epoch))
+    done, each = int(state["step"]), losses.shape[1]
     state = parallel.replicate(state)
-    for epoch in range(checkpoints.next_epoch, epochs or config.epochs):
-        batches = _batches(config, images, labels, epoch, steps)
-        state, losses[epoch] = _run_epoch(step, state, batches, losses.shape[1], epoch)
-        checkpoints.save(epoch, parallel.unreplicate(state), losses)
+    with preemption.listening() as stopped:
+        while done < (epochs or config.epochs) * each:
+            epoch, begin = divmod(done, each)
+            batches = _batches(config, images, labels, epoch, slice(begin, each))
+            state, end = _run_epoch(step, state, batches, losses[epoch], begin, epoch, stopped)
+            done = epoch * each + end
+            checkpoints.save(done, parallel.unreplicate(state), losses)
+            if end < each:
+                raise preemption.Preempted
     state = jax.tree.map(np.asarray, parallel.unreplicate(state))
     variables = {
         "params": state["params"]["network"],
@@ -104,30 +115,42 @@ def _checked(config: TrainConfig, images: np.ndarray, labels: np.ndarray):
 
 
 def _batches(
-    config: TrainConfig,
-    images: np.ndarray,
-    labels: np.ndarray,
-    epoch: int,
-    steps: int | None,
+    config: TrainConfig, images: np.ndarray, labels: np.ndarray, epoch: int, steps: slice
 ) -> Iterator[dict[str, jax.Array]]:
-    position = np.arange(config.batch_size, dtype=np.int32)
-    for rows in epoch_rows(len(images), config, epoch)[:steps]:
+    """This process's part of each batch."""
+    own = parallel.own_part(config.batch_size)
+    position = np.arange(config.batch_size, dtype=np.int32)[own]
+    for rows in epoch_rows(len(images), config, epoch)[steps, own]:
         yield parallel.shard({"image": images[rows], "label": labels[rows], "position": position})
 
 
-def _run_epoch(step, state, batches, total: int, epoch: int) -> tuple[Any, np.ndarray]:
-    """One epoch; a step's loss is read while the next one runs."""
-    losses = []
-    with tqdm(batches, total=total, desc=f"epoch {epoch + 1}", unit="step") as progress:
+def _run_epoch(
+    step: Callable,
+    state: Any,
+    batches: Iterator,
+    losses: np.ndarray,
+    begin: int,
+    epoch: int,
+    stopped: Callable[[], bool],
+) -> tuple[Any, int]:
+    """An epoch's steps from `begin` on; returns the state and where it ended.
+
+    `losses` gets a step's loss while the next one runs.
+    """
+    with tqdm(
+        batches, initial=begin, total=len(losses), desc=f"epoch {epoch + 1}", unit="step"
+    ) as progress:
         pending = None
-        for batch in progress:
+        for position, batch in enumerate(progress, begin):
             state, loss = step(state, batch)
             if pending is not None:
-                losses.append(_finite(pending, epoch, len(losses)))
-                progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+                losses[position - 1] = _finite(pending, epoch, position - 1)
+                progress.set_postfix(loss=f"{losses[position - 1]:.3f}", refresh=False)
             pending = loss
-        losses.append(_finite(pending, epoch, len(losses)))
-    return state, np.asarray(losses)
+            if parallel.agree(stopped()):
+                break
+        losses[position] = _finite(pending, epoch, position)
+    return state, position + 1
 
 
 def _finite(loss: jax.Array, epoch: int, step: int) -> float:
@@ -141,7 +164,7 @@ def _finite(loss: jax.Array, epoch: int, step: int) -> float:
 
 
 class _Checkpoints:
-    """The newest epoch's state and all losses so far, in an Orbax folder."""
+    """The newest state and all losses so far, in an Orbax folder, by the number of steps."""
 
     def __init__(self, workdir: Path | None):
         self._manager = None
@@ -150,22 +173,16 @@ class _Checkpoints:
             folder = Path(workdir).absolute() / "checkpoints"
             self._manager = ocp.CheckpointManager(folder, options=options)
 
-    @property
-    def next_epoch(self) -> int:
-        latest = self._manager.latest_step() if self._manager else None
-        return 0 if latest is None else latest + 1
-
     def restore(self, state: Any, shape: tuple[int, int]) -> tuple[Any, np.ndarray]:
-        losses = np.zeros(shape)
-        if not self.next_epoch:
-            return state, losses
-        target = {"state": state, "losses": losses}
-        saved = self._manager.restore(self.next_epoch - 1, args=ocp.args.StandardRestore(target))
-        return saved["state"], np.array(saved["losses"])
+        target = {"state": jax.tree.map(np.asarray, state), "losses": np.zeros(shape)}
+        latest = self._manager.latest_step() if self._manager else None
+        if latest is not None:
+            target = self._manager.restore(latest, args=ocp.args.StandardRestore(target))
+        return target["state"], np.array(target["losses"])
 
-    def save(self, epoch: int, state: Any, losses: np.ndarray) -> None:
+    def save(self, done: int, state: Any, losses: np.ndarray) -> None:
         if self._manager is None:
             return
-        content = {"state": state, "losses": losses}
-        self._manager.save(epoch, args=ocp.args.StandardSave(content))
+        content = {"state": jax.tree.map(np.asarray, state), "losses": losses}
+        self._manager.save(done, args=ocp.args.StandardSave(content))
         self._manager.wait_until_finished()

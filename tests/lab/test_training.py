@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import numpy as np
 import pytest
 
 from mint_jax.errors import InputError
-from mint_jax.lab import TrainConfig, train
+from mint_jax.lab import TrainConfig, train, training
 from mint_jax.lab.step import init_state
 from mint_jax.lab.training import epoch_rows
+from mint_jax.preemption import Preempted
 
 CONFIG = TrainConfig(
     {
@@ -33,11 +36,14 @@ LABELS = np.repeat(np.arange(4), 6)
 DEVICES = """
 import json, sys
 import numpy as np
+from mint_jax import parallel
 from mint_jax.lab import TrainConfig, train
-config, images, labels = sys.argv[1:]
+config, images, labels, *others = sys.argv[1:]
+coordinator, processes, process = (flag.partition("=")[2] for flag in others)
+parallel.join(coordinator, int(processes), int(process))
 config = TrainConfig(**json.loads(config))
 trained = train(config, np.load(images), np.load(labels), epochs=1)
-print(json.dumps(trained.losses.tolist()))
+print("losses", json.dumps(trained.losses.tolist()))
 """
 
 
@@ -77,26 +83,41 @@ def test_a_resumed_training_equals_an_uninterrupted_one(uninterrupted, images, t
     jax.tree.map(np.testing.assert_array_equal, resumed.head, uninterrupted.head)
 
 
-def test_two_devices_train_as_one_does(uninterrupted, images, tmp_path):
+def test_sigterm_saves_within_an_epoch(uninterrupted, images, tmp_path, monkeypatch):
+    """It comes while the second epoch's second step is under way."""
+    finite = training._finite
+
+    def stop(loss, epoch, step):
+        if (epoch, step) == (1, 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return finite(loss, epoch, step)
+
+    with monkeypatch.context() as patch, pytest.raises(Preempted):
+        patch.setattr(training, "_finite", stop)
+        train(CONFIG, images, LABELS, workdir=tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["5"]
+    resumed = train(CONFIG, images, LABELS, workdir=tmp_path)
+    np.testing.assert_array_equal(resumed.losses, uninterrupted.losses)
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, uninterrupted.variables)
+
+
+def test_two_processes_of_two_devices_train_as_one_does(uninterrupted, images, tmp_path):
     np.save(tmp_path / "images.npy", images)
     np.save(tmp_path / "labels.npy", LABELS)
     run = subprocess.run(
         [
-            *(sys.executable, "-c", DEVICES, json.dumps(CONFIG.to_json())),
+            *(sys.executable, "-m", "launch.local", "--processes=2", "--devices_per_process=2"),
+            *("--", sys.executable, "-c", DEVICES, json.dumps(CONFIG.to_json())),
             *(tmp_path / "images.npy", tmp_path / "labels.npy"),
         ],
-        env={
-            **os.environ,
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-            "JAX_PLATFORMS": "cpu",
-        },
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    losses = np.array(json.loads(run.stdout))
-    np.testing.assert_allclose(losses, uninterrupted.losses[:1], rtol=1e-3)
+    first, second = re.findall(r"losses (.*)", run.stdout)
+    assert first == second
+    np.testing.assert_allclose(json.loads(first), uninterrupted.losses[:1], rtol=1e-3)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(images, monkeypatch):
