@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint.multihost as ocp_multihost
+import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -62,7 +62,13 @@ def barrier(name: str) -> None:
 
     A process that dies ends those who wait within `HEARTBEAT_SECONDS`.
     """
-    ocp_multihost.get_barrier_sync_fn()(key=f"mint/{name}", timeout_ms=_FOREVER_MS)
+    ocp.multihost.get_barrier_sync_fn()(key=f"mint/{name}", timeout_ms=_FOREVER_MS)
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Orbax's options for what one process reads or writes by itself; else it awaits the others."""
+    own = process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mint_jax import parallel
 from mint_jax.audited.iresnet import STAGES, iresnet
 from mint_jax.audited.model import AuditedModel, Preprocessing, digest
 from mint_jax.errors import InputError
@@ -123,7 +124,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "variables", ignore_errors=True)
     variables = jax.tree.map(np.asarray, dict(variables))
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(folder / "variables", variables)
     content = {
         "architecture": complete(architecture),
@@ -171,12 +172,18 @@ def _network(architecture: Mapping[str, Any]):
     )
 
 
+def _checkpointer() -> ocp.Checkpointer:
+    alone = parallel.alone()
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
 def _restore(path: Path, architecture: Mapping[str, Any]) -> Any:
     """Variables as NumPy arrays, whatever devices they were saved from."""
     target = shapes(architecture)
     arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
     try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             return checkpointer.restore(path, item=target, restore_args=arguments)
     except Exception as reason:  # Orbax raises what its storage layers happen to raise
         first = str(reason).splitlines()[0] if str(reason) else type(reason).__name__

@@ -20,6 +20,7 @@ YOURS = "--config=experiments/configs/your_model.py"
         (["tables", "--config=experiments/configs/embedded.py"], "workdir"),
         (["tables", "--workdir={w}", YOURS + ":onnx=no.onnx,members=a,externals=b"], "no.onnx"),
         (["train_auditor", "everything"], "workdir"),
+        (["verify_bundle", "--bundle={w}", "--multihost"], "one process does this"),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, tmp_path):
