@@ -78,12 +78,18 @@ class Group:
         for process in self._processes:
             process.send_signal(number)  # nothing to one that is reaped
 
+    def _stop(self) -> None:
+        """SIGTERM to all, unless they got a signal: while they save, a second one may be deadly."""
+        if self._deadline == float("inf"):
+            self.end(signal.SIGTERM)
+
     def wait(self) -> int:
         """The exit status: 0, or that of the first that failed, whose reason is printed."""
         failed = None
         while any([process.poll() is None for process in self._processes]):
-            if failed is None and (failed := self._failed()) is not None:
-                self.end(signal.SIGTERM)
+            failed = self._failed() if failed is None else failed
+            if failed is not None:
+                self._stop()
             if time.monotonic() > self._deadline:
                 self.end(signal.SIGKILL)
             time.sleep(0.02)
@@ -110,7 +116,7 @@ class Group:
                 out.write(f"[{rank}] {text}\n")
                 out.flush()
             except BrokenPipeError:  # nobody listens any more
-                self.end(signal.SIGTERM)
+                self._stop()
             if out is sys.stderr and text.strip():
                 self._last[rank] = text
 
