@@ -3,7 +3,9 @@
     python -m experiments.train_audited --config=FILE[:args] --workdir=DIR
 
 leaves DIR/model: the weights, the classification head, and `manifest.json`, which says who was
-in the training set and who was not. An interrupted training resumes after its last epoch.
+in the training set and who was not. An interrupted training resumes after its last epoch, or
+after the step at which SIGTERM ended it with status 143. Any number of processes share each batch:
+docs/launch.md.
 """
 
 from collections.abc import Mapping, Sequence
