@@ -116,7 +116,7 @@ TEXT = {
     "nowhere else: what you do not download is gone when you close this page.",
     "again": "Examine other photos",
     "together_title": "All photos together",
-    "together_intro": "You said that the photos show one person. The examined face of each of the "
+    "together_intro": "The photos are taken to show one person. The examined face of each of the "
     "{photos} photos counts; copies and crops of one photo count once. The verdict is about "
     "whether any photo of this person was used, these or others.",
     "photo": "Photo {number}",

@@ -114,7 +114,7 @@ TEXT = {
     "ningún otro sitio: lo que no descargue desaparece al cerrar esta página.",
     "again": "Examinar otras fotos",
     "together_title": "Todas las fotos juntas",
-    "together_intro": "Ha indicado que las fotos muestran a una misma persona. Cuenta la cara "
+    "together_intro": "Se supone que las fotos muestran a una misma persona. Cuenta la cara "
     "examinada de cada una de las {photos} fotos; las copias y los recortes de una foto cuentan "
     "una vez. El veredicto trata de si se usó alguna foto de esta persona, sea una de estas u "
     "otra.",

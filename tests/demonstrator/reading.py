@@ -3,37 +3,23 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 
 from httpx import Response
+from markup import Markup
 from starlette.testclient import TestClient
 
-VOID = {"meta", "link", "img", "input", "br"}
 
-
-class Page(HTMLParser):
-    """Elements and text; a tag that closes another one is an error."""
+class Page(Markup):
+    """Elements, text and quotations."""
 
     def __init__(self, source: str):
-        super().__init__()
-        self.open, self.elements, self.words, self.quotes = [], [], [], []
-        self.feed(source)
-        self.close()
-        assert self.open == []
+        self.words, self.quotes = [], []
+        super().__init__(source)
 
     def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs), f"an attribute twice in {tag}"
-        if tag not in VOID:
-            self.open.append(tag)
+        super().handle_starttag(tag, attrs)
         if tag == "q":
             self.quotes.append([dict(attrs).get("lang"), ""])
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag
 
     def handle_data(self, data):
         if "style" not in self.open:
@@ -48,9 +34,6 @@ class Page(HTMLParser):
     def quoted(self, lang: str) -> list[str]:
         """What is quoted in a language."""
         return [text for own, text in self.quotes if own == lang]
-
-    def all(self, tag: str) -> list[dict]:
-        return [attrs for name, attrs in self.elements if name == tag]
 
 
 def links(page: Page) -> dict[str, str]:
