@@ -15,7 +15,7 @@ from data_pipelines import audit_set, manifest
 from data_pipelines.sources import Subset
 from experiments import audit_sets, examining, supporting, versions
 from experiments.reading import EVERYWHERE, Reader, View
-from mint_jax import aad, audited, auditors, report
+from mint_jax import aad, audited, auditors, parallel, report
 from mint_jax.baselines import pixels
 from mint_jax.errors import InputError
 from mint_jax.evidence import support
@@ -31,7 +31,8 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     """Runs an audit and writes `tables.json`, `report.html` and `auditors/` into `workdir`.
 
     `manifest.json` says which images were used. A run that was stopped goes on behind the last
-    protocol that it finished; a run that came to its end begins anew.
+    protocol that it finished, and with the auditors that were being trained; a run that came to its
+    end begins anew. Several processes divide the reading of images and the training of auditors.
 
     Returns:
       The content of `tables.json`.
@@ -39,7 +40,9 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     finished = _Finished(workdir, config)
     subject = getattr(audit_sets, config.audit_set)(config, workdir)
     parts = draw(subject, config)
-    manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
+    first = not parallel.process_index()
+    if first:
+        manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
     populations = _from_databases(read(subject, parts, config), parts, subject)
     plan = make_plan(config, subject.model)
     described = {"audited": describe(subject.model), **versions.describe()}
@@ -49,7 +52,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             tables[name] = None
             continue
         if name not in finished:
-            outcome = _protocol(name, populations, others, plan, config.controls)
+            outcome = _protocol(name, populations, others, plan, config.controls, finished.auditors)
             question = examining.question(
                 others, populations, plan, outcome, subject, parts, config
             )
@@ -60,10 +63,14 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             kept = {"lint": notes, "support": gate.shares(config.seed)}
             outcome.tables["evidence"] = found.block | kept
             outcome.scores |= found.plotted()
-            examining.write_bundle(workdir, name, others, found, chosen, parts, described, config)
-            for kind, auditor in outcome.auditors.items():
-                auditors.save(auditor, workdir / "auditors" / name / kind)
-            finished.add(name, outcome)
+            if first:
+                examining.write_bundle(
+                    workdir, name, others, found, chosen, parts, described, config
+                )
+                for kind, auditor in outcome.auditors.items():
+                    auditors.save(auditor, workdir / "auditors" / name / kind)
+                finished.add(name, outcome)
+            parallel.barrier("protocol")
         tables[name], found = finished[name]
         scores |= {f"{name}/{key}": value for key, value in found.items()}
     result = described | {
@@ -73,23 +80,31 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         "matched_reason": subject.no_match,
         "notes": [*subject.notes, _coverage(populations, subject, config.sizes)],
     }
-    (workdir / "tables.json").write_text(json.dumps(result, indent=1))
-    report.write_html(workdir / "report.html", result, scores, {"workdir": str(workdir)})
-    finished.clear()
+    if first:
+        (workdir / "tables.json").write_text(json.dumps(result, indent=1))
+        report.write_html(workdir / "report.html", result, scores, {"workdir": str(workdir)})
+        finished.clear()
     print(report.console(result))
     return result
 
 
 class _Finished:
-    """Protocols that a run which was stopped had finished, in `workdir/unfinished`."""
+    """Protocols that a run which was stopped had finished, in `workdir/unfinished`.
+
+    Attributes:
+      auditors: folder of the auditors that it was training.
+    """
 
     def __init__(self, workdir: Path, config: ConfigDict):
         self._folder, record = workdir / "unfinished", workdir / "config.json"
+        self.auditors = self._folder / "auditors"
         content = config.to_json_best_effort(indent=1)
-        if not record.exists() or record.read_text() != content:
-            self.clear()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(content)
+        if not parallel.process_index():
+            if not record.exists() or record.read_text() != content:
+                self.clear()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            record.write_text(content)
+        parallel.barrier("claimed")
 
     def __contains__(self, name: str) -> bool:
         return (self._folder / f"{name}.json").exists()
@@ -204,13 +219,17 @@ def _protocol(
     others: str,
     plan: Plan,
     controls: tuple[str, ...],
+    workdir: Path,
 ) -> Outcome:
-    """Runs a protocol and its controls, the controls at the largest number of samples."""
+    """Runs a protocol and its controls, the controls at the largest number of samples.
+
+    Its auditors that were stopped go on from `workdir`.
+    """
     members, non_members = populations["members"], populations[others]
     true = populations.get("non_members")
     bystanders = true["test"] if others == "externals" and true else None
     largest = (max(plan.sizes),)
-    protocol = functools.partial(Protocol, members, non_members)
+    protocol = functools.partial(Protocol, members, non_members, workdir=workdir)
     outcome = protocol(plan, bystanders=bystanders, title=name).run()
     found = outcome.tables["controls"] = {}
     if "random_network" in controls:
@@ -285,6 +304,8 @@ def _coverage(
 def train_one(config: ConfigDict, workdir: Path) -> dict:
     """Trains the auditor `config.auditor` on `config.layer` under `config.protocol`; exports it.
 
+    A training that was stopped goes on, by any number of processes.
+
     Returns:
       The cell of what it reads on the test part.
 
@@ -311,8 +332,17 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     subject = dataclasses.replace(subject, **unused)
     populations = read(subject, draw(subject, config), config)
     job = (config.auditor, config.layer, 1)
-    protocol = Protocol(populations["members"], populations[others], plan, sizes=(max(plan.sizes),))
+    unfinished = workdir / "unfinished"
+    protocol = Protocol(
+        populations["members"],
+        populations[others],
+        plan,
+        sizes=(max(plan.sizes),),
+        workdir=unfinished,
+    )
     outcome = protocol.run([job])
     (auditor,) = outcome.auditors.values()
-    auditors.save(auditor, workdir / "auditor")
+    if not parallel.process_index():
+        auditors.save(auditor, workdir / "auditor")
+        shutil.rmtree(unfinished, ignore_errors=True)
     return auditor.meta["measured"]

@@ -18,7 +18,7 @@ from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, Subset, open_source
 from experiments import lab_models, photos
 from experiments.configs import lab
-from mint_jax import aad, audited
+from mint_jax import aad, audited, parallel
 
 NO_MATCH = (
     "no photos were given that belong to the members' own collection and were held out of "
@@ -220,7 +220,8 @@ def _photos(config: ConfigDict, spec: str, source: Any, workdir: Path, notes: li
 
 
 def _aligned(source: Any, config: ConfigDict, workdir: Path, notes: list[str]) -> Any:
-    faces, complaints = photos.aligned(source, workdir / "photos", config.workers)
+    with parallel.process_0_first("aligned"):
+        faces, complaints = photos.aligned(source, workdir / "photos", config.workers)
     notes.extend(complaints)
     return faces
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from data_pipelines import loader
 from data_pipelines.errors import InputError
-from data_pipelines.sources import Concatenated, origins
-from mint_jax import aad
+from data_pipelines.sources import Concatenated, Subset, origins
+from mint_jax import aad, parallel
 from mint_jax.audited import AuditedModel
 from mint_jax.baselines import Scalars
 from mint_jax.evidence.protocol import OUTCOME, Part, Readings
@@ -106,6 +107,19 @@ class Reader:
 
     def _read(self, title: str, source: Any, maps: Mapping[str, bool]) -> Part:
         """What the views in `maps`, {name: whether maps are kept}, say of a source."""
+        own = parallel.own_rows(len(source), self._batch)
+        outs, measured = self._read_own(title, Subset(source, own), maps)
+        parallel.barrier("read")
+        outs, measured = jax.tree.map(
+            lambda x: parallel.gather_rows(x, len(source)), (outs, measured)
+        )
+        readings = {k: _readings(out) for k, out in outs.items()}
+        return Part(source.identities, readings, **{"pixels": _none(source)} | measured)
+
+    def _read_own(
+        self, title: str, source: Any, maps: Mapping[str, bool]
+    ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
+        """{view: {layer: (n, ...)}} and {statistic: (n, F)} of what this process reads."""
         reduce = {name: "map" if kept else "max" for name, kept in maps.items()}
         outs = {k: self._stored(self._views[k], source, r) for k, r in reduce.items()}
         running = {k: self._extractor(k, r) for k, r in reduce.items() if not outs[k]}
@@ -122,8 +136,7 @@ class Reader:
                     measured.append(self._statistics[name](batch["image"]))
         # The loader keeps the source's order, and only the last batch is padded.
         whole = {k: np.concatenate(found)[: len(source)] for k, found in statistics.items()}
-        readings = {k: _readings(out) for k, out in outs.items()}
-        return Part(source.identities, readings, **{"pixels": _none(source)} | whole)
+        return outs, whole
 
     def _extractor(self, name: str, reduce: str) -> aad.Extractor:
         """Networks that differ in their weights alone share a program."""

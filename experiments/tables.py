@@ -2,8 +2,9 @@
 
     python -m experiments.tables --config=FILE[:args] --workdir=DIR
 
-leaves DIR/tables.json, DIR/report.html and DIR/auditors/ (one exported auditor a folder). Source:
-DeAlcala et al., arXiv 2503.08332, Tables 1 and 2.
+leaves DIR/tables.json, DIR/report.html and DIR/auditors/ (one exported auditor a folder). Any
+number of processes share the work: docs/launch.md. Source: DeAlcala et al., arXiv 2503.08332,
+Tables 1 and 2.
 """
 
 from collections.abc import Sequence
@@ -26,4 +27,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    cli.run(main)
+    cli.run(main, multihost=True)

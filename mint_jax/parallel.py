@@ -5,6 +5,7 @@ that one file changes with it.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,9 @@ from mint_jax.errors import InputError
 
 AXIS = "devices"
 HEARTBEAT_SECONDS = 60  # how long after one process dies the others learn of it, and end
+_PIECE_BYTES = 1 << 26
 _FOREVER_MS = 30 * 24 * 3600 * 1000
+_meetings = itertools.count()
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
@@ -58,11 +61,12 @@ def process_count() -> int:
 
 
 def barrier(name: str) -> None:
-    """Waits until every process is here, however long; each name serves once.
+    """Waits until every process is here, however long; all come to all barriers in one order.
 
     A process that dies ends those who wait within `HEARTBEAT_SECONDS`.
     """
-    ocp.multihost.get_barrier_sync_fn()(key=f"mint/{name}", timeout_ms=_FOREVER_MS)
+    key = f"mint/{next(_meetings)}/{name}"
+    ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=_FOREVER_MS)
 
 
 def alone() -> ocp.options.MultiprocessingOptions:
@@ -73,7 +77,7 @@ def alone() -> ocp.options.MultiprocessingOptions:
 
 @contextlib.contextmanager
 def process_0_first(name: str) -> Iterator[None]:
-    """The others wait with what is within until process 0 did it; each name serves once."""
+    """The others wait with what is within until process 0 did it."""
     if process_index():
         barrier(name)
     yield
@@ -85,10 +89,17 @@ def gather(tree: Any) -> Any:
     """The arrays of all processes: (...) becomes (process_count(), ...), NumPy, everywhere.
 
     Processes come to it at about the same time, so after a `barrier` where their work differs.
+    They are sent as bytes, because JAX would round what has 64 bits.
     """
+    return jax.tree.map(_gathered, tree)
+
+
+def _gathered(x: Any) -> np.ndarray:
+    x = np.asarray(x)
     if process_count() == 1:
-        return jax.tree.map(lambda x: np.asarray(x)[None], tree)
-    return multihost_utils.process_allgather(tree)
+        return x[None]
+    sent = multihost_utils.process_allgather(np.frombuffer(x.tobytes(), np.uint8))
+    return np.frombuffer(sent.tobytes(), x.dtype).reshape(process_count(), *x.shape)
 
 
 def agree(flag: bool) -> bool:
@@ -106,6 +117,29 @@ def own_part(count: int) -> slice:
     if rest:
         raise InputError(f"a batch of {count} does not divide over {process_count()} processes")
     return slice(process_index() * size, (process_index() + 1) * size)
+
+
+def own_rows(count: int, multiple: int) -> np.ndarray:
+    """Which of `count` rows this process reads, for `gather_rows`: one block, equally long for all.
+
+    It begins at a multiple of `multiple`. Behind the end the last row is repeated.
+    """
+    processes = process_count()
+    share = min(count, -(-count // (processes * multiple)) * multiple)
+    return np.minimum(process_index() * share + np.arange(share), count - 1)
+
+
+def gather_rows(own: np.ndarray, count: int) -> np.ndarray:
+    """All rows (count, ...) of an array, of which each process has its `own_rows`.
+
+    Sent in pieces of `_PIECE_BYTES`, so that devices need not hold more.
+    """
+    if process_count() == 1:
+        return own
+    step = max(1, _PIECE_BYTES // max(1, own[:1].nbytes))
+    pieces = [gather(own[i : i + step]) for i in range(0, len(own), step)]
+    whole = np.concatenate(pieces, axis=1)
+    return whole.reshape(-1, *own.shape[1:])[:count]
 
 
 def device_count() -> int:

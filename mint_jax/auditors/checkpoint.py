@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mint_jax import parallel
 from mint_jax.auditors import parts
 from mint_jax.auditors.cnn import CNN
 from mint_jax.auditors.fusion import FusionConfig
@@ -39,13 +40,15 @@ class Audited(Protocol):
 def save(auditor: TrainedAuditor, folder: str | Path) -> None:
     """Writes what a verdict needs into `folder`; an auditor that is there is replaced.
 
+    Of several processes one calls it, and waits for no other.
+
     Warns (`UserWarning`) where embeddings are exported: they are biometric templates.
     """
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {"variables": auditor.variables, "calibration": auditor.calibration}
     arrays = jax.tree.map(np.asarray, {k: dict(v) for k, v in arrays.items()})
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(folder / "arrays", arrays, force=True)
     banked = any(np.ndim(x) > 1 for x in auditor.calibration.values())  # of the in-support gate
     templates = banked or getattr(auditor.model, "templates", False)
@@ -112,9 +115,13 @@ def _config(model: Any) -> dict:
     return config
 
 
+def _checkpointer() -> ocp.StandardCheckpointer:
+    return ocp.StandardCheckpointer(multiprocessing_options=parallel.alone())
+
+
 def _restore(folder: Path) -> dict:
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             return jax.tree.map(np.asarray, checkpointer.restore(folder / "arrays"))
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]

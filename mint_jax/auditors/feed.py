@@ -8,6 +8,7 @@ import numpy as np
 
 from mint_jax import parallel
 from mint_jax.auditors import schedule
+from mint_jax.auditors.division import Rows, Whole
 from mint_jax.auditors.schedule import Part
 
 _SEGMENT = 8  # steps handed over at once when the features stay on the host
@@ -15,7 +16,7 @@ _ROWS = 512  # resident rows are padded to a multiple, so that like jobs share a
 
 
 class Feed:
-    """Yields (features, batch) as the programs of `fit.py` take them.
+    """Yields (features, batch), a segment of an epoch, as the programs of `fit.py` take them.
 
     `features` are an array or {layer: array}: all rows, on every device, or only those of the
     segment, each device holding its own auditors'. Either way a batch names rows of what is
@@ -29,12 +30,13 @@ class Feed:
         members: list[Part],
         batch_size: int,
         resident_bytes: int,
+        division: type[Whole] | type[Rows],
     ):
         leaves = jax.tree.leaves(features)
         mapped = any(isinstance(x, np.memmap) for x in leaves)
         resident = not mapped and sum(x.nbytes for x in leaves) <= resident_bytes
         self._features = features if mapped else jax.tree.map(_single, features)
-        self._size = batch_size
+        self._size, self._division = batch_size, division
         self._resident = jax.tree.map(_placed, self._features) if resident else None
         self.example = jax.tree.map(lambda x: np.zeros((1, *x.shape[1:]), np.float32), features)
         self._train_steps = self._segment(max(len(part.train) for part in members))
@@ -53,11 +55,11 @@ class Feed:
         ]
         return jax.tree.map(lambda *x: np.stack(x), *each)
 
-    def training(self, lot: list[Part], epoch: int) -> Iterator[tuple]:
-        """The batches of an epoch, counted from 1."""
+    def training(self, lot: list[Part], epoch: int, segment: int) -> Iterator[tuple]:
+        """The batches of an epoch, counted from 1, from a segment on, counted from 0."""
         rows = [schedule.shuffled(part, epoch) for part in lot]
         taken = (epoch - 1) * np.array([part.steps(self._size) for part in lot])
-        yield from self._hand_over(lot, rows, self._train_steps, taken)
+        yield from self._hand_over(lot, rows, self._train_steps, taken, segment)
 
     def validation(self, lot: list[Part]) -> Iterator[tuple]:
         """The validation rows; they stay on the device where the features do."""
@@ -71,14 +73,21 @@ class Feed:
         yield from self._held[1]
 
     def _hand_over(
-        self, lot: list[Part], rows: list[np.ndarray], segment: int, taken: np.ndarray
+        self,
+        lot: list[Part],
+        rows: list[np.ndarray],
+        steps: int,
+        taken: np.ndarray,
+        segment: int = 0,
     ) -> Iterator[tuple]:
-        block, labels = segment * self._size, [part.labels for part in lot]
-        for begin in range(0, max(map(len, rows)), block):
+        """Segments of that many steps, from one of them on."""
+        block, labels = steps * self._size, [part.labels for part in lot]
+        for begin in range(segment * block, max(map(len, rows)), block):
             parts = [r[begin : begin + block] for r in rows]
-            batch = schedule.batches(parts, labels, segment, self._size)
+            batch = schedule.batches(parts, labels, steps, self._size)
             batch["steps"] = np.array([-(-len(r) // self._size) for r in parts], np.int32)
             batch["taken"] = (taken + begin // self._size).astype(np.uint32)
+            batch = self._division.divided(batch)
             features, batch["rows"] = self._place(batch["rows"])
             yield features, parallel.shard(batch)
 

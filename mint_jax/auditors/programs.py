@@ -1,13 +1,16 @@
 """The compiled parts of training, mapped over auditors and devices."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 from mint_jax import parallel
 from mint_jax.auditors.cnn import CNN
@@ -43,7 +46,7 @@ class Programs:
 
     Attributes:
       init: start -> state, with the optimiser's.
-      train: (state, features, batch) -> state after the batch's steps.
+      train: (state, features, batch) -> state after the segment's steps.
       loss: (state, features, batch) -> sum of the cross-entropies, (devices, auditors).
       keep: (state, better) -> state whose `best` is `params` where `better`.
     """
@@ -55,14 +58,23 @@ class Programs:
 
 
 @lru_cache(maxsize=64)
-def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Programs:
-    """The programs that train `module`, compiled once a process and shape."""
+def programs(
+    module: Vanilla | CNN, optimizer: str, learning_rate: float, over_rows: bool = False
+) -> Programs:
+    """The programs that train `module`, compiled once a process and shape.
+
+    Where devices divide a batch `over_rows`, all of them hold the same auditors.
+    """
     solver = OPTIMIZERS[optimizer](learning_rate)
+
+    def total(tree):
+        return jax.lax.psum(tree, parallel.AXIS) if over_rows else tree
 
     def losses(params, state, features, batch, step, **kw):
         variables = {"params": params, "normalisation": state["normalisation"]}
         rows = jax.tree.map(lambda x: x[batch["rows"][step]], features)
-        logits, penalty = module.apply(variables, rows, **kw)
+        with nn.intercept_methods(_own_rows) if over_rows else contextlib.nullcontext():
+            logits, penalty = module.apply(variables, rows, **kw)
         loss = optax.sigmoid_binary_cross_entropy(logits, batch["labels"][step])
         return loss, penalty, batch["weights"][step]
 
@@ -77,11 +89,11 @@ def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Pro
             loss, penalty, weights = losses(
                 params, state, features, batch, step, train=True, rngs=rngs
             )
-            return jnp.sum((loss + penalty) * weights) / jnp.sum(weights)
+            return jnp.sum((loss + penalty) * weights) / total(jnp.sum(weights))
 
         def body(step, carry):
             params, inner = carry
-            updates, inner = solver.update(jax.grad(objective)(params, step), inner, params)
+            updates, inner = solver.update(total(jax.grad(objective)(params, step)), inner, params)
             return optax.apply_updates(params, updates), inner
 
         carry = jax.lax.fori_loop(0, batch["steps"], body, (state["params"], state["optimizer"]))
@@ -92,7 +104,7 @@ def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Pro
             loss, _, weights = losses(state["params"], state, features, batch, step)
             return total + jnp.sum(loss * weights)
 
-        return jax.lax.fori_loop(0, batch["steps"], body, jnp.float32(0))
+        return total(jax.lax.fori_loop(0, batch["steps"], body, jnp.float32(0)))
 
     def keep(state, better):
         best = jax.tree.map(
@@ -102,7 +114,7 @@ def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Pro
 
     def mapped(function, axes, **kw):
         over = jax.vmap(function, axes) if together(module) else _alone(function, axes)
-        return parallel.pmap(over, **kw)
+        return parallel.pmap(over, over_processes=over_rows, **kw)
 
     return Programs(
         mapped(init, (0,)),
@@ -110,6 +122,16 @@ def programs(module: Vanilla | CNN, optimizer: str, learning_rate: float) -> Pro
         mapped(loss, (0, None, 0)),
         mapped(keep, (0, 0), donate_argnums=(0,)),
     )
+
+
+def _own_rows(call: Callable, arguments: tuple, options: dict, context: Any) -> Any:
+    """Of a dropout of the whole batch, what falls on this device's rows, for `nn.Dropout`."""
+    if not isinstance(context.module, nn.Dropout):
+        return call(*arguments, **options)
+    (x,) = arguments
+    devices, own = jax.lax.psum(1, parallel.AXIS), jax.lax.axis_index(parallel.AXIS)
+    whole = call(jnp.ones((devices * len(x), *x.shape[1:]), x.dtype), **options)
+    return x * jax.lax.dynamic_slice_in_dim(whole, own * len(x), len(x))
 
 
 def _alone(function: Callable, axes: tuple) -> Callable:

@@ -7,6 +7,7 @@ other databases (DeAlcala et al., arXiv 2402.09225, section IV).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ _BUILD = {"vanilla": auditors.Vanilla, "cnn": auditors.CNN, "pixels": auditors.V
 _TABLES = {"vanilla": "table1", "cnn": "table2"}
 
 Job = tuple[str, str, int]  # kind of auditor, layer, how many seeds
+OnEpoch = Callable[[Job, list[tuple[int, int]], int, np.ndarray], None]
 Score = Callable[["Part"], np.ndarray]  # scores (S, n) of S auditors for the images of a part
 
 
@@ -208,6 +210,8 @@ class Protocol:
         shuffled: bool = False,
         bystanders: Part | None = None,
         title: str | None = None,
+        workdir: Path | None = None,
+        on_epoch: OnEpoch | None = None,
     ):
         """Prepares a protocol; `run` does the work.
 
@@ -221,10 +225,14 @@ class Protocol:
           bystanders: true non-members of the members' own collection, whom no auditor here was
             trained on; the share that auditors call members becomes `false_member_rate`.
           title: of the progress bar; None shows none.
+          workdir: folder of checkpoints, from which auditors that were stopped go on.
+          on_epoch: called with a job, the sample sizes and seeds [(size, seed)] of some of its
+            networks, the epoch that they finished, and their validation losses.
         """
         self._sides = {1: members, 0: others}
         self._plan, self._network, self._sizes = plan, network, tuple(sizes or plan.sizes)
         self._shuffled, self._bystanders, self._title = shuffled, bystanders, title
+        self._workdir, self._on_epoch = workdir, on_epoch
         self._count = {
             part: min(len(members[part].identities), len(others[part].identities))
             for part in members
@@ -343,8 +351,21 @@ class Protocol:
         fit = auditors.FitConfig(**options.pop("fit", {}))
         module = _BUILD[kind](layer=layer, **options)
         seeds = [seed for _, seed in lot.cells]
+
+        def on_epoch(which: Sequence[int], epoch: int, losses: np.ndarray) -> None:
+            if self._on_epoch is not None:
+                self._on_epoch(job, [lot.cells[p] for p in which], epoch, losses)
+
         return auditors.fit_population(
-            module, features, lot.labels, lot.train, lot.validation, seeds, fit
+            module,
+            features,
+            lot.labels,
+            lot.train,
+            lot.validation,
+            seeds,
+            fit,
+            on_epoch=on_epoch,
+            workdir=self._workdir,
         )
 
     def _record(self, outcome: Outcome, job: Job) -> None:

@@ -105,7 +105,7 @@ def test_early_stopping_ends_training(vanilla_toy):
         held[1:2],
         [0],
         config,
-        on_epoch=lambda: calls.append(1),
+        on_epoch=lambda *_: calls.append(1),
     )
     assert len(calls) == fitted.epoch[0] + 3 < 200
 

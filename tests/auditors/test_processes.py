@@ -1,0 +1,135 @@
+"""Several processes train the auditors of one, and go on with what was stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+
+from experiments import cli
+from mint_jax import parallel
+from mint_jax.auditors import CNN, FitConfig, Vanilla, fit_population
+from mint_jax.preemption import Preempted
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = FitConfig(epochs=3, batch_size=63)  # which does not divide over two processes
+_STREAMED = FitConfig(epochs=2, resident_bytes=0)
+_PROGRAM = "import test_processes; test_processes.main()"
+
+
+def _several(given, **options):
+    """Three auditors of several sizes: each process trains whole ones."""
+    module, x = Vanilla("conv1"), given["vectors"]
+    parts = given["train"], given["held"], [5, 6, 7]
+    return fit_population(module, x, given["labels"], *parts, _CONFIG, **options)
+
+
+def _one(given, **options):
+    """One auditor: both processes train it, each on its half of every batch."""
+    parts = given["train"][:1], given["held"][:1], [5]
+    return fit_population(
+        Vanilla("conv1"), given["vectors"], given["labels"], *parts, _CONFIG, **options
+    )
+
+
+def _streamed(given, **options):
+    """One that gets its maps a few steps at a time."""
+    parts = given["maps_train"][:1], given["maps_held"][:1], [1]
+    labels = given["maps_labels"]
+    return fit_population(CNN("conv2"), given["maps"], labels, *parts, _STREAMED, **options)
+
+
+_CASES = {"several": _several, "one": _one, "streamed": _streamed}
+_READS = {"several": "vectors", "one": "vectors", "streamed": "maps"}
+
+
+def main():
+    """What each process runs."""
+
+    def run(argv):
+        _, given, unfinished, found = argv[0], *flags.FLAGS.folder
+        given = np.load(given)
+        fitted = {name: case(given, workdir=unfinished) for name, case in _CASES.items()}
+        if not parallel.process_index():
+            np.savez(found, **{k: v.predict(given[_READS[k]]) for k, v in fitted.items()})
+
+    flags.DEFINE_list("folder", None, "given, unfinished, found")
+    cli.run(run, multihost=True)
+
+
+@pytest.fixture(scope="module")
+def given(vanilla_toy, cnn_toy):
+    _, vectors, labels, train, held = vanilla_toy
+    _, maps, maps_labels, maps_train, maps_held = cnn_toy
+    return {
+        "vectors": vectors,
+        "labels": labels,
+        "train": train,
+        "held": held,
+        "maps": maps,
+        "maps_labels": maps_labels,
+        "maps_train": maps_train,
+        "maps_held": maps_held,
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(given):
+    """What one process that nothing stops trains."""
+    return {name: case(given) for name, case in _CASES.items()}
+
+
+class _Stop:
+    """Sends SIGTERM after an epoch, or never; remembers (auditors, epoch)."""
+
+    def __init__(self, after=None):
+        self.seen, self._after = [], after
+
+    def __call__(self, auditors, epoch, losses):
+        assert losses.shape == (len(auditors),)
+        self.seen.append((tuple(auditors), epoch))
+        if epoch == self._after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_sigterm_saves_and_the_same_call_ends_with_the_same_bits(given, alone, tmp_path, name):
+    case, x = _CASES[name], given[_READS[name]]
+    stopped, whole = _Stop(after=1), _Stop()
+    with pytest.raises(Preempted):
+        case(given, workdir=tmp_path, on_epoch=stopped)
+    fitted = case(given, workdir=tmp_path, on_epoch=whole)
+    np.testing.assert_array_equal(fitted.predict(x), alone[name].predict(x))
+    np.testing.assert_array_equal(fitted.validation_loss, alone[name].validation_loss)
+    assert len(stopped.seen) == 1 and not set(stopped.seen) & set(whole.seen)
+
+
+def test_another_call_does_not_go_on(given, tmp_path):
+    with pytest.raises(Preempted):
+        _one(given, workdir=tmp_path, on_epoch=_Stop(after=1))
+    other = _Stop()
+    _one(given | {"vectors": given["vectors"] * 2}, workdir=tmp_path, on_epoch=other)
+    assert [epoch for _, epoch in other.seen] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_two_processes_train_the_auditors_of_one(given, alone, tmp_path, began):
+    """From the start, or from where one process was stopped."""
+    np.savez(tmp_path / "given.npz", **given)
+    for case in _CASES.values() if began else ():
+        with pytest.raises(Preempted):
+            case(given, workdir=tmp_path / "unfinished", on_epoch=_Stop(after=1))
+    folders = ",".join(str(tmp_path / name) for name in ("given.npz", "unfinished", "found.npz"))
+    command = [sys.executable, "-m", "launch.local", "--processes=2", "--"]
+    command += [sys.executable, "-c", _PROGRAM, f"--folder={folders}"]
+    path = os.pathsep.join([str(_ROOT), str(_ROOT / "tests" / "auditors")])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    subprocess.run(command, cwd=_ROOT, env=environment, check=True)
+    found = np.load(tmp_path / "found.npz")
+    for name in _CASES:
+        expected = alone[name].predict(given[_READS[name]])
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
