@@ -8,7 +8,8 @@ people and is asked about the others. The auditor of a lab's summary is the one 
 is best on the models that choose; all figures are those of the other models.
 
 `DIR/compare.json` holds every figure, and `DIR/LAB.svg` shows a lab. A run that was stopped goes on
-behind the last epoch, reading or finished lab.
+behind the last epoch, reading or finished lab. Any number of processes share the trainings and the
+readings: docs/launch.md.
 """
 
 from collections.abc import Sequence
@@ -33,4 +34,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, multihost=True)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from experiments import comparison_report, lab_attacks, lab_auditors, lab_zoo, versions
 from experiments.lab_pairs import Models
+from mint_jax import parallel
 from mint_jax.audited import AuditedModel, load
 from mint_jax.baselines import BASELINES, Baseline
 from mint_jax.evidence import metrics
@@ -115,9 +116,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     """
     labs = {name: _compared(name, config, workdir) for name in config.labs}
     found = {"labs": labs, "config": config.to_dict(), **versions.describe()}
-    (workdir / "compare.json").write_text(json.dumps(found, indent=1) + "\n")
-    for name, lab in labs.items():
-        (workdir / f"{name}.svg").write_text(comparison_report.picture(lab))
+    if not parallel.process_index():
+        (workdir / "compare.json").write_text(json.dumps(found, indent=1) + "\n")
+        for name, lab in labs.items():
+            (workdir / f"{name}.svg").write_text(comparison_report.picture(lab))
     return found
 
 
@@ -127,13 +129,13 @@ def _compared(name: str, config: ConfigDict, workdir: Path) -> dict:
     asked = config.to_dict() | {"labs": {name: lab.to_dict()}}
     asked = json.loads(json.dumps(asked))
     path = folder / "compare.json"
-    if path.exists():
-        kept = json.loads(path.read_text())
-        if kept["config"] == asked:
-            return kept["found"]
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if parallel.agree(kept.get("config") == asked):
+        return kept["found"]
     models = Models(lab, folder, workdir / "photos", config.workers)
     found = compare(models, lab, config)
-    path.write_text(json.dumps({"config": asked, "found": found}) + "\n")
+    if not parallel.process_index():
+        path.write_text(json.dumps({"config": asked, "found": found}) + "\n")
     return found
 
 

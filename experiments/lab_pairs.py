@@ -22,7 +22,7 @@ from tqdm import tqdm
 from data_pipelines import audit_set, duplicates, loader
 from data_pipelines.sources import Subset
 from experiments import lab_images, lab_models, photos
-from mint_jax import aad, audited, baselines, lab
+from mint_jax import aad, audited, baselines, lab, parallel
 from mint_jax.errors import InputError
 
 _BATCH = 64
@@ -86,13 +86,15 @@ class Models:
                 "must at least, and two must be left"
             )
         recipe = ConfigDict({key: config[key] for key in _RECIPE})
-        lab_models.claim(recipe, folder / "config.json")
+        with parallel.process_0_first("claimed"):
+            lab_models.claim(recipe, folder / "config.json")
         self._config, self._folder, self._workers = config, folder, workers
         self._extractors: tuple[aad.Extractor, ...] = ()
         source = lab_models.open_images(config.source)
-        source, self.notes = photos.aligned(source, faces, workers)
-        if config.screen:
-            source = self._screened(source, faces)
+        with parallel.process_0_first("faces"):
+            source, self.notes = photos.aligned(source, faces, workers)
+            if config.screen:
+                source = self._screened(source, faces)
         shares = {"strangers": config.strangers, "study": 1 - config.strangers}
         parts = audit_set.split(np.asarray(source.identities), shares, config.seed)
         self._source = Subset(source, np.concatenate([parts["study"], parts["strangers"]]))
@@ -131,9 +133,7 @@ class Models:
         def read() -> dict[str, np.ndarray]:
             names = _names(network, [view for view in self.views if view == "flip"])
             extractor = aad.make_extractor(network, names, "max", _OUTSIDE_BATCH)
-            batches = loader.batches(self._source, extractor.chunk, workers=self._workers)
-            shown = tqdm(batches, f"{network.name} reads", unit="batch")
-            return aad.extract(extractor, shown, len(self._source))
+            return self._extract(extractor, f"{network.name} reads")
 
         return _kept(self._folder / f"{network.sha256[:16]}.npz", read)
 
@@ -161,19 +161,21 @@ class Models:
         return Subset(source, kept)
 
     def _train(self, i: int) -> None:
-        """Leaves the model and, last, its head in its folder."""
+        """Leaves the model and, last, its head in its folder; the processes train it together."""
         rows = np.flatnonzero(self.in_mask[i])
         config = lab.TrainConfig(**self._config.training.to_dict() | {"seed": i})
         labels = np.unique(self._labels[rows], return_inverse=True)[1]
         trained = lab.train(config, self._images[rows], labels, workdir=self._of(i))
-        audited.save(
-            self._of(i),
-            architecture=config.architecture,
-            variables=trained.variables,
-            preprocessing=lab.PREPROCESSING,
-            info={"name": f"model {i}", "training_loss": float(trained.losses[-1].mean())},
-        )
-        np.savez(self._of(i) / "head.npz", **trained.head)
+        if not parallel.process_index():
+            audited.save(
+                self._of(i),
+                architecture=config.architecture,
+                variables=trained.variables,
+                preprocessing=lab.PREPROCESSING,
+                info={"name": f"model {i}", "training_loss": float(trained.losses[-1].mean())},
+            )
+            np.savez(self._of(i) / "head.npz", **trained.head)
+        parallel.barrier("trained")
 
     @functools.cached_property
     def _images(self) -> np.ndarray:
@@ -191,15 +193,23 @@ class Models:
 
     def _read(self, i: int) -> dict[str, np.ndarray]:
         """{AAD or baseline: (n + m, ...)} under model i."""
-        if not (self._of(i) / "head.npz").exists():
+        if parallel.agree(not (self._of(i) / "head.npz").exists()):
             self._train(i)
         model, found = audited.load(str(self._of(i))), {}
         self._extractors = self._extractors or self._compile(model)
         for extractor in self._extractors:
-            batches = loader.batches(self._source, extractor.chunk, workers=self._workers)
-            with_own = extractor.with_variables(model.variables)
-            aad.extract(with_own, batches, len(self._source), found)
+            found |= self._extract(extractor.with_variables(model.variables))
         return found
+
+    def _extract(self, extractor: aad.Extractor, title: str | None = None) -> dict[str, np.ndarray]:
+        """{name: (n + m, ...)} of all photos, of which each process reads some."""
+        count = len(self._source)
+        own = parallel.own_rows(count, _BATCH)
+        batches = loader.batches(Subset(self._source, own), extractor.chunk, workers=self._workers)
+        shown = tqdm(batches, title, unit="batch", disable=title is None)
+        found = aad.extract(extractor, shown, len(own))
+        parallel.barrier("extracted")
+        return {name: parallel.gather_rows(values, count) for name, values in found.items()}
 
     def _compile(self, model: audited.AuditedModel) -> tuple[aad.Extractor, ...]:
         """Once for all models, which differ in their weights alone."""
@@ -212,11 +222,13 @@ def _names(model: audited.AuditedModel, views: Sequence[str]) -> list[str]:
 
 
 def _kept(path: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of a file, which `read()` gives where there is none."""
-    if not path.exists():
-        partly = path.with_name("partly.npz")
-        np.savez(partly, **read())
-        partly.rename(path)
+    """The arrays of a file, which `read()` gives where there is none; process 0 writes it."""
+    if parallel.agree(not path.exists()):
+        found, partly = read(), path.with_name("partly.npz")
+        if not parallel.process_index():
+            np.savez(partly, **found)
+            partly.rename(path)
+        parallel.barrier("kept")
     with np.load(path) as found:
         return dict(found)
 
