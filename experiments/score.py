@@ -4,7 +4,12 @@
         --auditor=runs/embedded/auditors/matched/neighbour
 
 A line is {"image", "sha256", "score", "error"}; the score is the auditor's membership probability,
-null where the image could not be read. A second run continues where the first one stopped.
+null where the image could not be read; lines are in the source's order. A second run continues
+where the first one stopped, and the file ends with the same bytes on the same kind of machine.
+
+Any number of processes share the images: docs/launch.md. Each writes lines into a file beside
+--output, which are merged at the end. SIGTERM waits for the batch that is under way, then ends the
+command with status 143.
 """
 
 import sys
@@ -15,7 +20,7 @@ from absl import flags
 
 from data_pipelines import sources
 from experiments import cli, scoring
-from mint_jax import aad, audited, auditors
+from mint_jax import aad, audited, auditors, parallel
 
 _AUDITED = flags.DEFINE_string("audited", None, "audited model, as it was trained", required=True)
 _AUDITOR = flags.DEFINE_string("auditor", None, "folder of an exported auditor", required=True)
@@ -34,8 +39,9 @@ def main(argv: Sequence[str]) -> None:
     auditor = auditors.load(_AUDITOR.value, audited=model)
     extractor = aad.make_extractor(model, auditor.layers, auditor.reduce, _BATCH.value)
     tally = scoring.score_source(extractor, auditor, source, Path(_OUTPUT.value), _WORKERS.value)
-    print(f"{_OUTPUT.value}: {tally}", file=sys.stderr)
+    if not parallel.process_index():
+        print(f"{_OUTPUT.value}: {tally}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, multihost=True)

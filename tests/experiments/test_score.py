@@ -1,9 +1,14 @@
 """Scores of a folder of photos: the lines, bad files, interruptions, the command itself."""
 
+import contextlib
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,8 +16,8 @@ import pytest
 
 from data_pipelines.errors import InputError
 from data_pipelines.sources import ImageFolder
-from experiments import scoring
-from mint_jax import aad, audited, auditors
+from experiments import score_files, scoring
+from mint_jax import aad, audited, auditors, parallel, preemption
 
 MODEL = "iresnet18:random=0,width=0.125,embedding_size=16,input_size=32"
 
@@ -90,9 +95,11 @@ def test_a_second_run_scores_only_what_is_new(score, photos):
     before = score.output.read_text()
     assert score()[0].kept == 11 and score.output.read_text() == before
     (photos / "05b.png").write_bytes((photos / "05.png").read_bytes())
+    (photos / "02.png").unlink()
     tally, after = score()
-    assert (tally.scored, tally.kept) == (1, 11) and after[:11] == lines
-    assert after[11] == after[5] | {"image": "05b.png"}
+    assert (tally.scored, tally.kept) == (1, 10)
+    added = lines[5] | {"image": "05b.png"}
+    assert after == [*lines[:2], *lines[3:6], added, *lines[6:], lines[2]]
 
 
 def test_an_interrupted_run_is_continued(score):
@@ -115,6 +122,151 @@ def test_another_file_is_not_overwritten(score):
     score.output.mkdir()
     with pytest.raises(InputError, match="scores.jsonl: Is a directory"):
         score()
+
+
+class Placed:
+    """An extractor whose values depend on an image's place in a device's batch."""
+
+    chunk = 6
+
+    def stream(self, chunks):
+        for batch, images in chunks:
+            place = np.arange(len(images)) % (self.chunk // parallel.device_count())
+            yield batch, images, {"conv1": images.mean((1, 2, 3)) + place}
+
+
+class Summing:
+    """An auditor whose scores do so of the place in what it is given at once."""
+
+    def score(self, aad):
+        return aad["conv1"] + np.arange(len(aad["conv1"])) / 8
+
+
+class Processes:
+    """Threads in the place of processes, for the functions of `parallel` that `scoring` calls."""
+
+    def __init__(self, count, monkeypatch):
+        self._count, self._own = count, threading.local()
+        self._barrier, self._given = threading.Barrier(count), [None] * count
+        for name in ("process_index", "process_count", "barrier", "gather"):
+            monkeypatch.setattr(parallel, name, getattr(self, name))
+
+    def process_index(self):
+        return self._own.index
+
+    def process_count(self):
+        return self._count
+
+    def barrier(self, name):
+        self._barrier.wait()
+
+    def gather(self, array):
+        self._given[self._own.index] = array
+        self._barrier.wait()
+        found = np.stack(self._given)
+        self._barrier.wait()
+        return found
+
+    def run(self, photos, output):
+        """The tally of each process."""
+
+        def one(index):
+            self._own.index = index
+            try:
+                return scoring.score_source(Placed(), Summing(), ImageFolder(photos), output)
+            except BaseException:
+                self._barrier.abort()
+                raise
+
+        with ThreadPoolExecutor(self._count) as threads:
+            return list(threads.map(one, range(self._count)))
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Sets how many devices a process has, of 2 images each in a batch."""
+
+    def have(count):
+        monkeypatch.setattr(parallel, "device_count", lambda: count)
+        monkeypatch.setattr(Placed, "chunk", 2 * count)
+
+    return have
+
+
+@pytest.fixture
+def undisturbed(photos, tmp_path, devices):
+    """The lines of one process with one device."""
+    devices(1)
+    output = tmp_path / "undisturbed.jsonl"
+    scoring.score_source(Placed(), Summing(), ImageFolder(photos), output)
+    return output.read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(("processes", "device_count"), [(1, 1), (1, 3), (2, 2), (3, 1), (8, 1)])
+def test_whatever_was_left_the_end_is_the_same(
+    undisturbed, photos, tmp_path, devices, monkeypatch, processes, device_count
+):
+    """Lines in any of the files of earlier runs, or in two of them, and cut ones at their ends."""
+    devices(device_count)
+    machine = Processes(processes, monkeypatch)
+    rng = np.random.default_rng(processes)
+    for turn in range(3):
+        output = tmp_path / f"{turn}" / "[1]*.jsonl"
+        output.parent.mkdir()
+        files = [output, *(output.with_name(f"{output.name}.of-process-{i}") for i in (0, 1, 11))]
+        there = rng.random((len(files), len(undisturbed))) < 0.3
+        for path, own in zip(files, there):
+            lines = [line for line, kept in zip(undisturbed, own) if kept]
+            path.write_bytes(b"".join(lines) + undisturbed[0][: rng.integers(0, 60)])
+        output.with_name(f"{output.name}.partly").write_bytes(undisturbed[5])
+        kept = there.any(axis=0)
+        for tally in machine.run(photos, output):
+            assert (tally.kept, tally.scored, tally.bad) == (
+                kept.sum(),
+                10 - np.delete(kept, 3).sum(),
+                1 - kept[3],
+            )
+        assert output.read_bytes() == b"".join(undisturbed)
+        assert list(output.parent.iterdir()) == [output]
+        assert machine.run(photos, output)[0].kept == 11
+
+
+def test_lines_in_another_order_are_put_in_the_source_s(undisturbed, photos, tmp_path):
+    output = tmp_path / "shuffled.jsonl"
+    gone = undisturbed[0].replace(b"00.png", b"a.png")
+    shuffled = [*undisturbed[8:], gone, *undisturbed[:6], undisturbed[2]]
+    output.write_bytes(b"".join(shuffled))
+    scoring.score_source(Placed(), Summing(), ImageFolder(photos), output)
+    assert output.read_bytes() == b"".join([*undisturbed, gone])
+
+
+def test_a_process_whose_lines_are_not_seen_is_no_success(photos, tmp_path, devices, monkeypatch):
+    devices(1)
+    appending = score_files.appending
+
+    def elsewhere(output, process, processes):
+        return appending(tmp_path / f"disk-of-{process}.jsonl", process, processes)
+
+    monkeypatch.setattr(score_files, "appending", elsewhere)
+    with pytest.raises(InputError, match="scores.jsonl: 11 images have no line, though all"):
+        Processes(2, monkeypatch).run(photos, tmp_path / "scores.jsonl")
+
+
+def test_sigterm_waits_for_the_batch(undisturbed, photos, tmp_path, monkeypatch):
+    output, score = tmp_path / "stopped.jsonl", Summing.score
+
+    def stop(self, aad):
+        if output.read_bytes():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return score(self, aad)
+
+    with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(Summing, "score", stop)
+        stack.enter_context(pytest.raises(preemption.Preempted))
+        scoring.score_source(Placed(), Summing(), ImageFolder(photos), output)
+    assert output.read_bytes() == b"".join(undisturbed[:4])
+    assert scoring.score_source(Placed(), Summing(), ImageFolder(photos), output).kept == 4
+    assert output.read_bytes() == b"".join(undisturbed)
 
 
 def _command(**flags):
