@@ -38,6 +38,7 @@ DEV = [
     "httpx>=0.28,<1",
     "hypothesis>=6.130,<7",
     "import-linter>=2.1,<3",
+    "psutil>=7,<8",
     "pytest>=8,<10",
     "pytest-xdist>=3.6,<4",
     "pyyaml>=6,<7",

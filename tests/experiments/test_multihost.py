@@ -1,5 +1,6 @@
 """Several processes of one command: the same bytes, one summary, deaths, SIGTERM and going on."""
 
+import functools
 import os
 import signal
 import socket
@@ -8,18 +9,22 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+from chaos import run_to_the_end
 from miniatures.photos import jpeg, photo
 
 from data_pipelines.databases.image_folder import ImageFolder
-from mint_jax import aad, audited
+from mint_jax import aad, audited, auditors
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = "iresnet18:random=0,width=0.0625,embedding_size=16,input_size=28"
 COUNT, SHARD = 45, 4
+KILLS = {False: 2, True: 20}  # by MINT_TEST_FULL
 MAIN = """
-import runpy
-runpy.run_module("experiments.extract", run_name="__main__", alter_sys=True)
+import runpy, sys
+runpy.run_module(f"experiments.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)
 """
 SLOW = f"""
 import threading, time
@@ -52,10 +57,29 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def extract(photos, environment):
-    """Starts the command in a store of small shards; a number of processes, or their flags."""
+def start(environment):
+    """Starts a command of `experiments`; a number of processes, or their flags."""
 
-    def start(workdir, processes, script=MAIN, devices=1):
+    def start(name, flags, processes, script=MAIN, devices=1):
+        command = [sys.executable, "-c", script, name]
+        command += [f"--{flag}={value}" for flag, value in flags.items()]
+        if isinstance(processes, int):
+            launcher = [f"--processes={processes}", f"--devices_per_process={devices}"]
+            command = [sys.executable, "-m", "launch.local", *launcher, "--", *command]
+        else:
+            command += processes
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def extract(start, photos):
+    """Starts the extraction into a store of small shards."""
+
+    def extract(workdir, *how, **options):
         model = audited.load(SPEC)
         aad.create_or_open_store(
             workdir / "aad",
@@ -68,27 +92,34 @@ def extract(photos, environment):
             per_device_batch=SHARD,
             shard_bytes=0,
         )
-        command = [
-            *(sys.executable, "-c", script, f"--workdir={workdir}"),
-            f"--config=experiments/configs/extract.py:images={photos},layers=conv4;outcome,views=",
-            *(f"--config.audited={SPEC}", f"--config.per_device_batch={SHARD}"),
-        ]
-        if isinstance(processes, int):
-            launcher = ["-m", "launch.local", f"--processes={processes}"]
-            command = [
-                sys.executable,
-                *launcher,
-                f"--devices_per_process={devices}",
-                "--",
-                *command,
-            ]
-        else:
-            command += processes
-        return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        flags = {
+            "workdir": workdir,
+            "config": f"experiments/configs/extract.py:images={photos},layers=conv4;outcome,views=",
+            "config.audited": SPEC,
+            "config.per_device_batch": SHARD,
+        }
+        return start("extract", flags, *how, **options)
 
-    return start
+    return extract
+
+
+@pytest.fixture(scope="module")
+def score(start, photos, tmp_path_factory):
+    """Starts the scoring by an auditor that learnt nothing."""
+    auditor = auditors.TrainedAuditor(
+        model=auditors.Vanilla("outcome"),
+        variables=auditors.Vanilla("outcome").init(jax.random.key(0), np.zeros((1, 16))),
+        input_shape=(16,),
+        audited_sha256=audited.load(SPEC).sha256,
+    )
+    folder = tmp_path_factory.mktemp("auditor") / "auditor"
+    auditors.save(auditor, folder)
+    flags = {"audited": SPEC, "auditor": folder, "images": photos, "batch": SHARD}
+
+    def score(folder, *how, **options):
+        return start("score", flags | {"output": folder / "scores.jsonl"}, *how, **options)
+
+    return score
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +128,18 @@ def one(extract, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("one")
     check_done(extract(workdir, []), workdir)
     return files(workdir)
+
+
+@pytest.fixture(scope="module")
+def lines(score, tmp_path_factory):
+    """The bytes of the scores that one process leaves."""
+    folder = tmp_path_factory.mktemp("one")
+    run = score(folder, [])
+    _, errors = run.communicate()
+    assert run.returncode == 0, errors
+    scores = (folder / "scores.jsonl").read_bytes()
+    assert scores.count(b'"error": null') == COUNT
+    return scores
 
 
 def files(folder):
@@ -129,7 +172,7 @@ def test_processes_leave_the_bytes_of_one(extract, one, tmp_path, processes, dev
 
 def test_sigterm_saves_and_another_number_of_processes_goes_on(extract, one, tmp_path):
     run = extract(tmp_path, 2, SLOW)
-    wait_for(tmp_path / "aad" / "done" / "00000001.json", run)
+    wait_for(tmp_path / "aad" / "done", run)
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate()
     assert run.returncode == 143, errors
@@ -138,6 +181,49 @@ def test_sigterm_saves_and_another_number_of_processes_goes_on(extract, one, tmp
     assert 0 < kept < COUNT
     check_done(extract(tmp_path, []), tmp_path, kept=kept)
     assert files(tmp_path) == one
+
+
+def test_processes_leave_the_lines_of_one(score, lines, tmp_path):
+    run = score(tmp_path, 2, devices=2)
+    _, errors = run.communicate()
+    assert run.returncode == 0, errors
+    said = [line for line in errors.splitlines() if "images scored" in line]
+    assert said == [f"[0] {tmp_path / 'scores.jsonl'}: {COUNT} images scored, 0 bad ones skipped"]
+    assert files(tmp_path) == {"scores.jsonl": lines}
+
+
+def test_an_extraction_survives_chaos(extract, one, tmp_path, full):
+    def done(folder):
+        return len(list((folder / "aad" / "done").glob("*.json")))
+
+    survive(extract, done, -(-COUNT // SHARD), tmp_path, KILLS[full], one)
+
+
+def test_a_scoring_survives_chaos(score, lines, tmp_path, full):
+    def done(folder):
+        files = (path.read_bytes() for path in folder.glob("*.jsonl*"))
+        return len({line for file in files for line in file.splitlines()} & whole)
+
+    whole = set(lines.splitlines())
+    survive(score, done, COUNT, tmp_path, KILLS[full], {"scores.jsonl": lines})
+
+
+def survive(start, done, total, tmp_path, kills, expected):
+    """On 1 to 3 processes, from the beginning as often as so many kills need."""
+    for seed in range(kills):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        begin = functools.partial(start_any, start, folder, seed)
+        progress = functools.partial(done, folder)
+        kills -= run_to_the_end(begin, progress, total, min(kills, 3), seed)
+        assert files(folder) == expected
+        if not kills:
+            return
+    pytest.fail("the runs ended before they were killed")
+
+
+def start_any(start, folder, seed, run):
+    return start(folder, (2, 1, 3)[(seed + run) % 3], SLOW, devices=1 + run % 2)
 
 
 def test_a_dead_process_ends_the_others_with_the_reason(extract, tmp_path):
