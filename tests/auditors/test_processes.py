@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import flags
+from chaos import run_to_the_end
 
 from experiments import cli
 from mint_jax import parallel
@@ -18,7 +19,20 @@ from mint_jax.preemption import Preempted
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = FitConfig(epochs=3, batch_size=63)  # which does not divide over two processes
 _STREAMED = FitConfig(epochs=2, resident_bytes=0)
+_LONG = FitConfig(epochs=24, patience=24)
+_KILLS = {False: 2, True: 20}  # by MINT_TEST_FULL
 _PROGRAM = "import test_processes; test_processes.main()"
+_SLOW = f"""
+import time
+from mint_jax.auditors import progress
+
+def due(self):
+    time.sleep(0.1)
+    return True
+
+progress.Checkpoints.due = due
+{_PROGRAM}
+"""
 
 
 def _several(given, **options):
@@ -43,22 +57,49 @@ def _streamed(given, **options):
     return fit_population(CNN("conv2"), given["maps"], labels, *parts, _STREAMED, **options)
 
 
+def _long(given, **options):
+    """One whose training takes a while."""
+    parts = given["train"][1:2], given["held"][1:2], [3]
+    module = Vanilla("conv1")
+    return fit_population(module, given["vectors"], given["labels"], *parts, _LONG, **options)
+
+
 _CASES = {"several": _several, "one": _one, "streamed": _streamed}
-_READS = {"several": "vectors", "one": "vectors", "streamed": "maps"}
+_READS = {"several": "vectors", "one": "vectors", "streamed": "maps", "long": "vectors"}
 
 
 def main():
-    """What each process runs."""
+    """What each process runs: cases by their names."""
 
     def run(argv):
-        _, given, unfinished, found = argv[0], *flags.FLAGS.folder
-        given = np.load(given)
-        fitted = {name: case(given, workdir=unfinished) for name, case in _CASES.items()}
+        folder, given = Path(_FOLDER.value), np.load(Path(_FOLDER.value) / "given.npz")
+        cases = _CASES | {"long": _long}
+        fitted = {k: cases[k](given, workdir=folder / "unfinished") for k in _NAMES.value}
         if not parallel.process_index():
-            np.savez(found, **{k: v.predict(given[_READS[k]]) for k, v in fitted.items()})
+            np.savez(
+                folder / "found.npz", **{k: v.predict(given[_READS[k]]) for k, v in fitted.items()}
+            )
 
-    flags.DEFINE_list("folder", None, "given, unfinished, found")
     cli.run(run, multihost=True)
+
+
+_FOLDER = flags.DEFINE_string("folder", None, "of given.npz, unfinished and found.npz")
+_NAMES = flags.DEFINE_list("cases", None, "which auditors are trained")
+
+
+def _start(folder, processes, cases, program=_PROGRAM):
+    command = [sys.executable, "-m", "launch.local", f"--processes={processes}", "--"]
+    command += [sys.executable, "-c", program, f"--folder={folder}", f"--cases={','.join(cases)}"]
+    path = os.pathsep.join(str(_ROOT / name) for name in ("", "tests", "tests/auditors"))
+    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        command,
+        cwd=_ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +164,32 @@ def test_two_processes_train_the_auditors_of_one(given, alone, tmp_path, began):
     for case in _CASES.values() if began else ():
         with pytest.raises(Preempted):
             case(given, workdir=tmp_path / "unfinished", on_epoch=_Stop(after=1))
-    folders = ",".join(str(tmp_path / name) for name in ("given.npz", "unfinished", "found.npz"))
-    command = [sys.executable, "-m", "launch.local", "--processes=2", "--"]
-    command += [sys.executable, "-c", _PROGRAM, f"--folder={folders}"]
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "tests" / "auditors")])
-    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
-    subprocess.run(command, cwd=_ROOT, env=environment, check=True)
+    run = _start(tmp_path, 2, _CASES)
+    _, errors = run.communicate()
+    assert run.returncode == 0, errors
     found = np.load(tmp_path / "found.npz")
     for name in _CASES:
         expected = alone[name].predict(given[_READS[name]])
         np.testing.assert_allclose(found[name], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("processes", [(1,), (2, 1)], ids=["bits", "processes"])
+def test_a_training_survives_chaos(given, tmp_path, full, processes):
+    """Killed at random it ends as if it had not been, on any number of processes."""
+
+    def start(run):
+        return _start(tmp_path, processes[run % len(processes)], ["long"], _SLOW)
+
+    def checkpoints():
+        steps = (tmp_path / "unfinished").glob("*/*/[0-9]*")
+        return max((int(path.name) for path in steps if path.name.isdigit()), default=0)
+
+    np.savez(tmp_path / "given.npz", **given)
+    total = 2 * _LONG.epochs if full else _LONG.epochs
+    killed = run_to_the_end(start, checkpoints, total, _KILLS[full], seed=1)
+    assert killed == _KILLS[full]
+    expected = _long(given).predict(given["vectors"])
+    found = np.load(tmp_path / "found.npz")["long"]
+    if processes == (1,):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
