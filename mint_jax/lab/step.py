@@ -33,11 +33,15 @@ def build_network(config: TrainConfig) -> nn.Module:
     )
 
 
-def build_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """SGD or AdamW; the rate rises linearly, then falls to zero as a cosine."""
+def learning_rate(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
+    """The rate of a step, counted from 0: it rises linearly, then falls to zero as a cosine."""
     total = config.epochs * steps_per_epoch
     warmup = min(int(config.warmup_epochs * steps_per_epoch), total - 1)
-    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, total)
+    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, total)
+
+
+def build_optimizer(config: TrainConfig, rate: optax.Schedule) -> optax.GradientTransformation:
+    """SGD or AdamW."""
 
     def decayed(params: Any) -> Any:
         return jax.tree.map(lambda x: x.ndim > 1, params)

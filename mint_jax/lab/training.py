@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mint_jax import parallel, preemption
 from mint_jax.errors import InputError
 from mint_jax.lab.config import TrainConfig
-from mint_jax.lab.step import build_optimizer, init_state, make_step
+from mint_jax.lab.step import build_optimizer, init_state, learning_rate, make_step
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def train(
     workdir: Path | None = None,
     epochs: int | None = None,
     steps: int | None = None,
+    on_step: Callable[[int, float, float], None] = lambda step, loss, learning_rate: None,
 ) -> Trained:
     """Trains an audited model.
 
@@ -67,6 +68,8 @@ def train(
         resumes; the result is that of an uninterrupted run. None keeps nothing.
       epochs: stop after that many epochs; the schedule stays that of `config.epochs`.
       steps: stop each epoch after that many steps.
+      on_step: called after each step with how many there were, with its loss and learning rate;
+        steps that an interruption undid come again.
 
     Returns:
       The trained model.
@@ -77,18 +80,29 @@ def train(
     """
     images, labels = _checked(config, images, labels)
     steps_per_epoch = len(epoch_rows(len(images), config, 0))
-    optimizer = build_optimizer(config, steps_per_epoch)
+    rate = learning_rate(config, steps_per_epoch)
+    optimizer = build_optimizer(config, rate)
     step = make_step(config, optimizer)
     checkpoints = _Checkpoints(workdir)
     state = init_state(config, optimizer, int(labels.max()) + 1)
     state, losses = checkpoints.restore(state, (config.epochs, steps or steps_per_epoch))
     done, each = int(state["step"]), losses.shape[1]
+    rates = np.asarray(rate(np.arange(losses.size)))
     state = parallel.replicate(state)
+
+    def finish(epoch: int, position: int, loss: jax.Array) -> float:
+        losses[epoch, position] = found = _finite(loss, epoch, position)
+        count = epoch * each + position
+        on_step(count + 1, found, rates[count].item())
+        return found
+
     with preemption.listening() as stopped:
         while done < (epochs or config.epochs) * each:
             epoch, begin = divmod(done, each)
             batches = _batches(config, images, labels, epoch, slice(begin, each))
-            state, end = _run_epoch(step, state, batches, losses[epoch], begin, epoch, stopped)
+            state, end = _run_epoch(
+                step, state, batches, range(begin, each), epoch, finish, stopped
+            )
             done = epoch * each + end
             checkpoints.save(done, parallel.unreplicate(state), losses)
             if end < each:
@@ -128,28 +142,28 @@ def _run_epoch(
     step: Callable,
     state: Any,
     batches: Iterator,
-    losses: np.ndarray,
-    begin: int,
+    steps: range,
     epoch: int,
+    finish: Callable[[int, int, jax.Array], float],
     stopped: Callable[[], bool],
 ) -> tuple[Any, int]:
-    """An epoch's steps from `begin` on; returns the state and where it ended.
+    """An epoch's `steps`; returns the state and where it ended.
 
-    `losses` gets a step's loss while the next one runs.
+    A step's loss is read, and the step finished, while the next one runs.
     """
     with tqdm(
-        batches, initial=begin, total=len(losses), desc=f"epoch {epoch + 1}", unit="step"
+        batches, initial=steps.start, total=steps.stop, desc=f"epoch {epoch + 1}", unit="step"
     ) as progress:
         pending = None
-        for position, batch in enumerate(progress, begin):
+        for position, batch in enumerate(progress, steps.start):
             state, loss = step(state, batch)
             if pending is not None:
-                losses[position - 1] = _finite(pending, epoch, position - 1)
-                progress.set_postfix(loss=f"{losses[position - 1]:.3f}", refresh=False)
+                found = finish(epoch, position - 1, pending)
+                progress.set_postfix(loss=f"{found:.3f}", refresh=False)
             pending = loss
             if parallel.agree(stopped()):
                 break
-        losses[position] = _finite(pending, epoch, position)
+        finish(epoch, position, pending)
     return state, position + 1
 
 

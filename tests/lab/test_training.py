@@ -76,8 +76,15 @@ def test_the_loss_falls(uninterrupted):
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(uninterrupted, images, tmp_path):
-    train(CONFIG, images, LABELS, workdir=tmp_path, epochs=2)
-    resumed = train(CONFIG, images, LABELS, workdir=tmp_path)
+    told = []
+    on_step = lambda *step: told.append(step)  # noqa: E731
+    train(CONFIG, images, LABELS, workdir=tmp_path, epochs=2, on_step=on_step)
+    resumed = train(CONFIG, images, LABELS, workdir=tmp_path, on_step=on_step)
+    counts, losses, rates = zip(*told)
+    assert counts == tuple(range(1, 13))
+    np.testing.assert_array_equal(losses, uninterrupted.losses.ravel())
+    warmup, fall = np.arange(3) / 3, (1 + np.cos(np.pi * np.arange(9) / 9)) / 2
+    np.testing.assert_allclose(rates, 1e-2 * np.concatenate([warmup, fall]), atol=1e-8)
     np.testing.assert_array_equal(resumed.losses, uninterrupted.losses)
     jax.tree.map(np.testing.assert_array_equal, resumed.variables, uninterrupted.variables)
     jax.tree.map(np.testing.assert_array_equal, resumed.head, uninterrupted.head)
