@@ -28,6 +28,7 @@ REQUIRED = [
     "python-multipart>=0.0.20,<0.1",
     "scipy>=1.14,<2",
     "starlette>=0.46,<2",
+    "tensorboardx>=2.6.4,<3",
     "tensorflow-datasets>=4.9.9,<5",
     "tensorstore>=0.1.86,<0.2",
     "threadpoolctl>=3.1,<4",

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from data_pipelines import loader
 from data_pipelines.alignment import SIZE
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Subset, open_source, origins
+from experiments.metrics import Metrics
 from mint_jax import aad, audited, parallel, preemption
 from mint_jax.aad.extractor import apply_function
 
@@ -61,18 +62,21 @@ def run(config: ConfigDict, workdir: Path) -> Tally:
         antialias=config.antialias,
     )
     model, layers = audited.load(config.audited), [layer for layer in config.layers if layer]
-    return extract_source(
-        model,
-        source,
-        config.store or workdir / "aad",
-        layers=layers or (*model.layers, *aad.with_views("outcome", config.views)[1:]),
-        reduce=config.reduce,
-        dtype=config.dtype,
-        per_device_batch=config.per_device_batch,
-        workers=config.workers,
-        process_index=parallel.process_index(),
-        process_count=parallel.process_count(),
-    ).of_all_processes()
+    with contextlib.closing(Metrics(workdir)) as metrics:
+        tally = extract_source(
+            model,
+            source,
+            config.store or workdir / "aad",
+            layers=layers or (*model.layers, *aad.with_views("outcome", config.views)[1:]),
+            reduce=config.reduce,
+            dtype=config.dtype,
+            per_device_batch=config.per_device_batch,
+            workers=config.workers,
+            process_index=parallel.process_index(),
+            process_count=parallel.process_count(),
+            on_shard=metrics.write,
+        )
+    return tally.of_all_processes()
 
 
 def extract_source(
@@ -87,6 +91,7 @@ def extract_source(
     workers: int = 0,
     process_index: int = 0,
     process_count: int = 1,
+    on_shard: Callable[[int, Mapping[str, float]], None] = lambda images, scalars: None,
     **options: Any,
 ) -> Tally:
     """Extracts this process's shards of a source that are not in the store yet; counts them.
@@ -100,6 +105,8 @@ def extract_source(
       dtype: "float32" or "bfloat16", of the stored activations.
       workers: Grain worker processes that decode.
       process_index, process_count: this process's share of the shards.
+      on_shard: called after each shard with how many images of that share are extracted, and with
+        {"images_per_second", of this shard, "bad", of this run}.
       **options: further ones of `aad.create_or_open_store`.
 
     Raises:
@@ -128,7 +135,7 @@ def extract_source(
     total = sum(end - begin for begin, end in own)
     start = time.perf_counter()
     if len(todo):
-        _fill(store, extractor, source, todo, workers, total)
+        _fill(store, extractor, source, todo, workers, total, on_shard)
     return Tally(
         base=store.base,
         read=len(todo),
@@ -145,6 +152,7 @@ def _fill(
     todo: np.ndarray,
     workers: int,
     total: int,
+    on_shard: Callable[[int, Mapping[str, float]], None],
 ) -> None:
     """Extracts the rows `todo` of a source, whole shards; a batch never spans two of them.
 
@@ -159,12 +167,21 @@ def _fill(
         tqdm(total=total, initial=total - len(todo), desc="extracting", unit="image") as bar,
         preemption.listening() as stopped,
     ):
+        kept, done, failed = total - len(todo), 0, 0
+        before, begin = done, time.perf_counter()
         for batch, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
             rows, good = todo[batch["index"]], batch["_mask"]
             bad = _bad(source, rows, batch["error"])
             found = {layer: array[: len(good)][good] for layer, array in values.items()}
             writer.add(rows[good], found, bad)
-            bar.update(int(good.sum()) + len(bad))
+            count = int(good.sum()) + len(bad)
+            bar.update(count)
+            done, failed = done + count, failed + len(bad)
+            if done % store.shard_rows == 0 or done == len(todo):
+                now = time.perf_counter()
+                speed = (done - before) / (now - begin)
+                on_shard(kept + done, {"images_per_second": speed, "bad": failed})
+                before, begin = done, now
             if stopped():
                 break
         writer.close()

@@ -1,5 +1,6 @@
 """Audited models of the lab and the truth: who was in the training set, and who was not."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from data_pipelines import attributes
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
 from data_pipelines.sources import open_source
 from experiments import lab_images, lab_leakage, versions
+from experiments.metrics import Metrics
 from mint_jax import audited, lab, parallel
 from mint_jax.errors import InputError
 
@@ -100,7 +102,8 @@ def train_on_part(
       config: `name`, `source` (for the manifest), `split`, `labels`, `training`,
         `verification_images`, `workers`; see `experiments/configs/embedded_model.py`.
       source: random-access source with `identities` and `keys`.
-      workdir: gets `checkpoints/` and `model/`: the weights, the head and the manifest.
+      workdir: gets `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `model/`: the weights, the
+        head and the manifest.
 
     Returns:
       The model and the truth about it.
@@ -135,7 +138,12 @@ def _train(config: ConfigDict, source: Any, workdir: Path, folder: Path) -> None
     size = training.architecture["input_size"]
     images = lab_images.read_images(source, members, size, config.workers)
     labels = class_labels(source, members, config.labels)
-    trained = lab.train(training, images, labels, workdir=workdir)
+    with contextlib.closing(Metrics(workdir)) as metrics:
+
+        def on_step(step: int, loss: float, learning_rate: float) -> None:
+            metrics.write(step, {"loss": loss, "learning_rate": learning_rate})
+
+        trained = lab.train(training, images, labels, workdir=workdir, on_step=on_step)
     if parallel.process_index():
         return
     database = ", ".join(f"{key} {value}" for key, value in config.source.items())

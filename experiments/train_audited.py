@@ -3,9 +3,9 @@
     python -m experiments.train_audited --config=FILE[:args] --workdir=DIR
 
 leaves DIR/model: the weights, the classification head, and `manifest.json`, which says who was
-in the training set and who was not. An interrupted training resumes after its last epoch, or
-after the step at which SIGTERM ended it with status 143. Any number of processes share each batch:
-docs/launch.md.
+in the training set and who was not. Loss and learning rate go to DIR/metrics.jsonl and
+DIR/tensorboard. An interrupted training resumes after its last epoch, or after the step at which
+SIGTERM ended it with status 143. Any number of processes share each batch: docs/launch.md.
 """
 
 from collections.abc import Mapping, Sequence

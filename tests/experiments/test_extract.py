@@ -130,7 +130,11 @@ def test_only_shards_that_are_missing_are_read(model, photos, clean, tmp_path):
     extraction.extract_source(model, ImageFolder(photos), tmp_path, **SHARDS)
     for shard in (1, 5):
         (tmp_path / "done" / f"{shard:08d}.json").unlink()
-    tally = extraction.extract_source(model, Counted(photos), tmp_path, **SHARDS)
+    told = []
+    on_shard = lambda *shard: told.append(shard)  # noqa: E731
+    tally = extraction.extract_source(model, Counted(photos), tmp_path, **SHARDS, on_shard=on_shard)
+    assert [count for count, _ in told] == [40, 45]
+    assert all(x["images_per_second"] > 0 and x["bad"] == 0 for _, x in told)
     assert sorted(read) == [*range(8, 16), *range(40, 45)]
     assert (tally.read, tally.kept) == (13, 32)
     assert files(tmp_path) == files(clean)
