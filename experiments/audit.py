@@ -96,8 +96,8 @@ class _Finished:
     """
 
     def __init__(self, workdir: Path, config: ConfigDict):
-        self._folder, record = workdir / "unfinished", workdir / "config.json"
-        self.auditors = self._folder / "auditors"
+        self._folder = workdir / "unfinished"
+        self.auditors, record = self._folder / "auditors", self._folder / "config.json"
         content = config.to_json_best_effort(indent=1)
         if not parallel.process_index():
             if not record.exists() or record.read_text() != content:

@@ -1,14 +1,17 @@
 """How every entry point starts, and how it fails: one clear line for bad input, no traceback.
 
-Exit statuses: 0 done, 1 bad input or a bug, 143 stopped by SIGTERM and ready to go on.
+Those with --workdir leave there how they were started, see `experiments.records`. Exit statuses:
+0 done, 1 bad input or a bug, 143 stopped by SIGTERM and ready to go on.
 """
 
 import contextlib
 import os
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import jax
 from absl import app, flags, logging
@@ -16,6 +19,7 @@ from ml_collections import config_flags
 from threadpoolctl import threadpool_limits
 
 from data_pipelines import errors as data_errors
+from experiments import records, versions
 from mint_jax import errors, parallel, preemption
 
 _MULTIHOST = flags.DEFINE_bool(
@@ -28,12 +32,15 @@ _PROCESSES = flags.DEFINE_integer("processes", None, "how many there are", lower
 _PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", lower_bound=0)
 
 
-def run(main: Callable[[Sequence[str]], None], *, multihost: bool = False) -> None:
+def run(
+    main: Callable[[Sequence[str]], None], *, multihost: bool = False, devices: bool = True
+) -> None:
     """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1.
 
     Args:
       main: takes what absl leaves of the arguments.
       multihost: whether several processes can share its work.
+      devices: whether it uses any itself; one that only starts others leaves them theirs.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -43,6 +50,8 @@ def run(main: Callable[[Sequence[str]], None], *, multihost: bool = False) -> No
             _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
         _check_config()
         with _one_of_several(multihost), _clear_endings():
+            if "workdir" in flags.FLAGS and not (multihost and parallel.process_index()):
+                _record(parallel.process_count() if multihost else 1, devices)
             main(argv)
 
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
@@ -109,6 +118,13 @@ def _check_config() -> None:
         path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
         if not os.path.isfile(path):
             _fail(f"--config: {path}: no such file")
+
+
+def _record(processes: int, devices: bool) -> None:
+    command = {"command": shlex.join(sys.orig_argv), "processes": processes}
+    config = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
+    described = versions.describe(device=devices)
+    records.write(Path(flags.FLAGS["workdir"].value), command | described, config)
 
 
 def _fail(message: str) -> None:

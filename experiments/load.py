@@ -93,4 +93,4 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, devices=False)

@@ -167,4 +167,4 @@ def _jpegs(size: int) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, devices=False)

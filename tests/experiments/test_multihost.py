@@ -1,6 +1,7 @@
 """Several processes of one command: the same bytes, one summary, deaths, SIGTERM and going on."""
 
 import functools
+import json
 import os
 import signal
 import socket
@@ -127,7 +128,7 @@ def one(extract, tmp_path_factory):
     """What one process leaves."""
     workdir = tmp_path_factory.mktemp("one")
     check_done(extract(workdir, []), workdir)
-    return files(workdir)
+    return files(workdir / "aad")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,15 @@ def wait_for(path, run):
 @pytest.mark.parametrize(("processes", "devices"), [(2, 2), (4, 1)])
 def test_processes_leave_the_bytes_of_one(extract, one, tmp_path, processes, devices):
     check_done(extract(tmp_path, processes, devices=devices), tmp_path, "[0] ")
-    assert files(tmp_path) == one
+    assert files(tmp_path / "aad") == one
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["processes"] == processes and f"--workdir={tmp_path}" in run["command"]
+    assert json.loads((tmp_path / "config.json").read_text())["per_device_batch"] == SHARD
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    own = range(0, COUNT, SHARD)[::processes]  # rows where the shards of process 0 begin
+    assert [line["step"] for line in lines] == np.cumsum(
+        [min(SHARD, COUNT - i) for i in own]
+    ).tolist()
 
 
 def test_sigterm_saves_and_another_number_of_processes_goes_on(extract, one, tmp_path):
@@ -180,7 +189,7 @@ def test_sigterm_saves_and_another_number_of_processes_goes_on(extract, one, tmp
     kept = SHARD * len(list((tmp_path / "aad" / "done").iterdir()))
     assert 0 < kept < COUNT
     check_done(extract(tmp_path, []), tmp_path, kept=kept)
-    assert files(tmp_path) == one
+    assert files(tmp_path / "aad") == one
 
 
 def test_processes_leave_the_lines_of_one(score, lines, tmp_path):
@@ -196,7 +205,7 @@ def test_an_extraction_survives_chaos(extract, one, tmp_path, full):
     def done(folder):
         return len(list((folder / "aad" / "done").glob("*.json")))
 
-    survive(extract, done, -(-COUNT // SHARD), tmp_path, KILLS[full], one)
+    survive(extract, done, -(-COUNT // SHARD), tmp_path, KILLS[full], one, "aad")
 
 
 def test_a_scoring_survives_chaos(score, lines, tmp_path, full):
@@ -208,7 +217,7 @@ def test_a_scoring_survives_chaos(score, lines, tmp_path, full):
     survive(score, done, COUNT, tmp_path, KILLS[full], {"scores.jsonl": lines})
 
 
-def survive(start, done, total, tmp_path, kills, expected):
+def survive(start, done, total, tmp_path, kills, expected, below=""):
     """On 1 to 3 processes, from the beginning as often as so many kills need."""
     for seed in range(kills):
         folder = tmp_path / f"{seed}"
@@ -216,7 +225,7 @@ def survive(start, done, total, tmp_path, kills, expected):
         begin = functools.partial(start_any, start, folder, seed)
         progress = functools.partial(done, folder)
         kills -= run_to_the_end(begin, progress, total, min(kills, 3), seed)
-        assert files(folder) == expected
+        assert files(folder / below) == expected
         if not kills:
             return
     pytest.fail("the runs ended before they were killed")

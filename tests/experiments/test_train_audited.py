@@ -1,5 +1,6 @@
 """The lab's command by two processes: SIGTERM to one stops both, and they go on together."""
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def test_sigterm_to_one_process_stops_both_and_they_go_on(tmp_path):
     ]
     assert not any(line.startswith("[1]") for line in printed)
     assert (tmp_path / "work" / "model" / "manifest.json").exists()
+    lines = (tmp_path / "work" / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(line["step"], line["loss"]) for line in found] == [(i, 3.5) for i in range(1, 7)]
+    assert [line["learning_rate"] > 0 for line in found] == [False, *[True] * 5]  # a warm-up
+    run = json.loads((tmp_path / "work" / "run.json").read_text())
+    assert run["processes"] == 2 and [x["processes"] for x in run["earlier"]] == [2]
 
 
 def launch(folder):
