@@ -1,5 +1,6 @@
 """An audit from its configuration to its tables: both protocols, each beside its controls."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 from data_pipelines import audit_set, manifest
 from data_pipelines.sources import Subset
 from experiments import audit_sets, examining, supporting, versions
+from experiments.metrics import Metrics
 from experiments.reading import EVERYWHERE, Reader, View
 from mint_jax import aad, audited, auditors, parallel, report
 from mint_jax.baselines import pixels
@@ -333,14 +335,18 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     populations = read(subject, draw(subject, config), config)
     job = (config.auditor, config.layer, 1)
     unfinished = workdir / "unfinished"
-    protocol = Protocol(
-        populations["members"],
-        populations[others],
-        plan,
-        sizes=(max(plan.sizes),),
-        workdir=unfinished,
-    )
-    outcome = protocol.run([job])
+    with contextlib.closing(Metrics(workdir)) as metrics:
+        protocol = Protocol(
+            populations["members"],
+            populations[others],
+            plan,
+            sizes=(max(plan.sizes),),
+            workdir=unfinished,
+            on_epoch=lambda job, cells, epoch, losses: metrics.write(
+                epoch, {"validation_loss": losses[0]}
+            ),
+        )
+        outcome = protocol.run([job])
     (auditor,) = outcome.auditors.values()
     if not parallel.process_index():
         auditors.save(auditor, workdir / "auditor")

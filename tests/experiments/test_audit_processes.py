@@ -87,6 +87,8 @@ def test_two_processes_train_the_auditor_of_one(config, tmp_path):
         auditors.load(folder / "auditor").calibration for folder in (tmp_path / "one", tmp_path)
     )
     np.testing.assert_allclose(own["members"], other["members"], atol=1e-5)
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert [line["step"] for line in lines] == [1, 2, 3]
 
 
 def audit_line(cell, workdir):
