@@ -60,8 +60,9 @@ def script(tmp_path, text, **stubs):
             **os.environ,
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "STUBS": str(tmp_path),
+            "SLURM_ARRAY_JOB_ID": "17",
             "SLURM_ARRAY_TASK_ID": "1",
-            "SLURM_JOB_ID": "17",
+            "SLURM_JOB_ID": "18",
         },
         stdout=subprocess.PIPE,
         text=True,
@@ -98,25 +99,60 @@ def test_an_array_job_runs_its_point_with_the_arguments_as_they_are(tmp_path):
     assert not (ROOT / "hurt").exists()
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "queued"),
-    [(signal.SIGUSR1, 143, "requeue 17\n"), (None, 143, ""), (signal.SIGUSR1, 1, "")],
-)
-def test_a_job_queues_again_when_its_time_was_over(tmp_path, number, status, queued):
-    """And neither when it failed nor when something else stopped it."""
-    text = render("slurm", command=["anything"])
-    wait = "kill -TERM $$" if number is None else "while :; do sleep 0.05; done"
+SRUN = """
+trap 'exit $STATUS' TERM
+echo $$ > "$STUBS/pid"
+echo ready
+while :; do sleep 0.05; done
+"""
+# Of several tasks srun has the highest status. Where one ends the others, that is SIGTERM's.
+FAILURE = """
+case $1 in
+--kill-on-bad-exit=0) exit 134 ;;
+*) exit 143 ;;
+esac
+"""
+
+
+SCONTROL = """
+case $1 in
+show) echo "PreemptEligibleTime=2026-01-01T00:00:00 PreemptTime=2026-01-01T00:00:01" ;;
+*) echo scontrol "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("grid", [[], ["--grid=config.seed=0,1"]])
+@pytest.mark.parametrize("warned", [True, False])
+@pytest.mark.parametrize("status", [143, 134, 1])
+def test_a_job_queues_again_when_its_processes_were_stopped(tmp_path, grid, warned, status):
+    """By the warning, or by Slurm itself to make room; of an array no other job is touched."""
+    text = render("slurm", *grid, command=["anything", "--workdir=w"])
     job = script(
         tmp_path,
         text,
-        srun=f'trap "exit {status}" TERM; echo ready; {wait}',
-        scontrol='echo "$@"',
+        srun=SRUN.replace("$STATUS", str(status)),
+        scancel='echo scancel "$@"; kill -TERM "$(cat "$STUBS/pid")"',
+        scontrol=SCONTROL,
     )
     assert job.stdout.readline() == "ready\n"
-    if number is not None:
-        job.send_signal(number)
+    if warned:
+        job.send_signal(signal.SIGUSR1)
+    else:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
     out, _ = job.communicate()
-    assert (job.returncode, out) == (status, queued)
+    name = "17_1" if grid else "18"
+    said = [f"scancel --signal=TERM {name}"] if warned else []
+    said += [f"scontrol requeue {name}"] if status != 1 else []
+    assert (job.returncode, out.splitlines()) == (status, said)
+
+
+def test_a_job_whose_process_failed_does_not_queue_again(tmp_path):
+    text = render("slurm", "--tasks_per_node=2", command=["anything"])
+    scontrol = SCONTROL.replace("PreemptTime=2026-01-01T00:00:01", "PreemptTime=None")
+    job = script(tmp_path, text, srun=FAILURE, scontrol=scontrol)
+    out, _ = job.communicate()
+    assert (job.returncode, out) == (134, "")
 
 
 REQUIRED = {  # of JobSet v1alpha2 and of Job v1, with the types of their values
