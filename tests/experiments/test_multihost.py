@@ -14,14 +14,11 @@ import jax
 import numpy as np
 import pytest
 from chaos import run_to_the_end
-from miniatures.photos import jpeg, photo
+from miniatures.extraction import COUNT, SHARD, SPEC, arguments, create_store, files, write_photos
 
-from data_pipelines.databases.image_folder import ImageFolder
-from mint_jax import aad, audited, auditors
+from mint_jax import audited, auditors
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = "iresnet18:random=0,width=0.0625,embedding_size=16,input_size=28"
-COUNT, SHARD = 45, 4
 KILLS = {False: 2, True: 20}  # by MINT_TEST_FULL
 MAIN = """
 import runpy, sys
@@ -44,10 +41,7 @@ ImageFolder.encoded = slow
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(COUNT):
-        (folder / f"{i:02d}.jpg").write_bytes(jpeg(photo(i, 112, 112)))
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +55,8 @@ def environment(tmp_path_factory):
 def start(environment):
     """Starts a command of `experiments`; a number of processes, or their flags."""
 
-    def start(name, flags, processes, script=MAIN, devices=1):
-        command = [sys.executable, "-c", script, name]
-        command += [f"--{flag}={value}" for flag, value in flags.items()]
+    def start(name, given, processes, script=MAIN, devices=1):
+        command = [sys.executable, "-c", script, name, *given]
         if isinstance(processes, int):
             launcher = [f"--processes={processes}", f"--devices_per_process={devices}"]
             command = [sys.executable, "-m", "launch.local", *launcher, "--", *command]
@@ -81,25 +74,8 @@ def extract(start, photos):
     """Starts the extraction into a store of small shards."""
 
     def extract(workdir, *how, **options):
-        model = audited.load(SPEC)
-        aad.create_or_open_store(
-            workdir / "aad",
-            model_sha256=model.sha256,
-            model_name=model.name,
-            source_fingerprint=ImageFolder(photos).fingerprint(),
-            rows=COUNT,
-            layers={"conv4": (32,), "outcome": (16,)},
-            reduce="max",
-            per_device_batch=SHARD,
-            shard_bytes=0,
-        )
-        flags = {
-            "workdir": workdir,
-            "config": f"experiments/configs/extract.py:images={photos},layers=conv4;outcome,views=",
-            "config.audited": SPEC,
-            "config.per_device_batch": SHARD,
-        }
-        return start("extract", flags, *how, **options)
+        create_store(workdir, photos)
+        return start("extract", arguments(workdir, photos), *how, **options)
 
     return extract
 
@@ -115,10 +91,10 @@ def score(start, photos, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("auditor") / "auditor"
     auditors.save(auditor, folder)
-    flags = {"audited": SPEC, "auditor": folder, "images": photos, "batch": SHARD}
+    given = [f"--audited={SPEC}", f"--auditor={folder}", f"--images={photos}", f"--batch={SHARD}"]
 
     def score(folder, *how, **options):
-        return start("score", flags | {"output": folder / "scores.jsonl"}, *how, **options)
+        return start("score", [*given, f"--output={folder}/scores.jsonl"], *how, **options)
 
     return score
 
@@ -141,11 +117,6 @@ def lines(score, tmp_path_factory):
     scores = (folder / "scores.jsonl").read_bytes()
     assert scores.count(b'"error": null') == COUNT
     return scores
-
-
-def files(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def check_done(run, workdir, rank="", kept=0):
