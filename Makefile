@@ -9,7 +9,10 @@ PORT ?= 8000
 # The auditor of `make audit` where it ran, else the shipped one, which is such an auditor.
 AUDITOR ?= $(firstword $(wildcard $(WORKDIR)/auditors/matched/chosen) experiments/demo/chosen)
 
-.PHONY: install audit demo test test-full benchmark lint clean
+# Debian's packages of a Slurm; only root can install those that are missing.
+SLURM := munge slurm-client slurmctld slurmd
+
+.PHONY: install audit demo test test-full test-slurm benchmark lint clean
 .DEFAULT_GOAL := audit
 
 $(INSTALLED): setup.py constraints.txt
@@ -31,6 +34,15 @@ test: install lint
 
 test-full: install lint
 	MINT_TEST_FULL=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+test-slurm: install
+	@missing=$$(for package in $(SLURM); do dpkg -s $$package > /dev/null 2>&1 || echo $$package; done); \
+	if [ "$$missing" ] && [ $$(id -u) -ne 0 ]; then \
+	  echo "Debian packages are missing, and only root can install them:" $$missing >&2; exit 1; \
+	elif [ "$$missing" ]; then \
+	  apt-get update -qq && apt-get install -qq --no-install-recommends $$missing; \
+	fi
+	MINT_TEST_SLURM=1 $(BIN)/python -m pytest -q tests/slurm
 
 benchmark: install
 	$(BIN)/python -m experiments.benchmark --workdir=runs/benchmark

@@ -6,7 +6,7 @@
 With more than one task the processes find each other through Slurm (`--multihost`). JAX gives each
 task the GPU of its number on the node, so all of the node's GPUs must be visible to it. Before the
 time is over the processes get SIGTERM and save, and the job queues again; so it does when Slurm
-preempts it, and not when it is cancelled.
+preempts it, and not when it is cancelled or when one of them fails.
 """
 
 from absl import flags

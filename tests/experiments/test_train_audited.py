@@ -6,28 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from miniatures.photos import jpeg, photo
+from miniatures.labs import write_lab
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
-from ml_collections import ConfigDict
-
-
-def get_config():
-    architecture = dict(kind="iresnet", name="iresnet18", input_size=16)
-    architecture |= dict(width=0.0625, embedding_size=8)
-    return ConfigDict(
-        dict(
-            name="small",
-            source=dict(kind="folder", path={path!r}),
-            split=dict(by="identity", members=0.5, seed=3),
-            labels="identity",
-            training=dict(architecture=architecture, epochs=2, batch_size=8),
-            verification_images=8,
-            workers=0,
-        )
-    )
-"""
 STOPPED = """
 import os, runpy, signal, sys
 import jax
@@ -54,11 +35,7 @@ runpy.run_module("experiments.train_audited", run_name="__main__", alter_sys=Tru
 
 def test_sigterm_to_one_process_stops_both_and_they_go_on(tmp_path):
     """The signal comes while the second epoch's second step is under way."""
-    for i in range(48):
-        path = tmp_path / "photos" / f"{i // 3:02d}" / f"{i}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(photo(i, 112, 112)))
-    (tmp_path / "config.py").write_text(CONFIG.format(path=str(tmp_path / "photos")))
+    write_lab(tmp_path)
     run = launch(tmp_path)
     assert run.returncode == 143, run.stderr
     for rank in range(2):
