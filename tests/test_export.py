@@ -18,7 +18,7 @@ import mint_jax
 from mint_jax import aad, audited, auditors, baselines, lab, parallel
 from mint_jax.audited import onnx_model, verify
 from mint_jax.audited.iresnet import BLOCKS
-from mint_jax.auditors import checkpoint, parts
+from mint_jax.auditors import checkpoint, division, parts
 from mint_jax.auditors.programs import OPTIMIZERS
 
 LIBRARY = Path(mint_jax.__file__).parent
@@ -29,6 +29,8 @@ ARCHITECTURE |= {"embedding_size": 16, "input_size": 28}
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (24, 112, 112, 3), np.uint8)
 LABELS = np.arange(24) % 2
+HELD = np.arange(24)[None] < 8
+VECTORS = RNG.normal(size=(24, 16)).astype(np.float32)
 
 
 def written():
@@ -121,6 +123,9 @@ def test_what_is_compiled_lowers_for_accelerators(compiled, tmp_path, monkeypatc
     baselines.pixel_features(PHOTOS)
     train_models()
     train_auditors()
+    monkeypatch.setattr("mint_jax.auditors.fit.Whole", division.Rows)
+    rows = ~HELD, HELD, [0], auditors.FitConfig(epochs=1)
+    auditors.fit_population(auditors.Vanilla("conv1"), VECTORS, LABELS, *rows)
     assert compiled.places() == written()
     for function, shapes in compiled.calls.values():
         assert jax.export.export(function, platforms=PLATFORMS)(*shapes).platforms == PLATFORMS
@@ -134,20 +139,18 @@ def train_models():
 
 def train_auditors():
     """Every kind that there is, of every kind of part."""
-    vectors = RNG.normal(size=(24, 16)).astype(np.float32)
     maps = RNG.normal(size=(24, 7, 7, 8)).astype(np.float32)
-    held = np.arange(24)[None] < 8
-    networks = [(optimizer, auditors.Vanilla("conv1"), vectors) for optimizer in OPTIMIZERS]
+    networks = [(optimizer, auditors.Vanilla("conv1"), VECTORS) for optimizer in OPTIMIZERS]
     both = {"conv1": maps, "conv2": maps[:, ::2, ::2]}
     networks += [("adam", auditors.CNN("conv1"), maps), ("adam", auditors.CNN("all_conv"), both)]
     found = []
     for optimizer, module, features in networks:
         fit = auditors.FitConfig(optimizer, epochs=1)
-        found.append(auditors.fit_population(module, features, LABELS, ~held, held, [0], fit))
+        found.append(auditors.fit_population(module, features, LABELS, ~HELD, HELD, [0], fit))
         found[-1].predict(features)
-    found.append(auditors.fit_neighbours(vectors, LABELS, vectors, vectors, ~held))
-    found[-1].predict(vectors)
-    views = {"outcome": vectors, "outcome@flip": vectors, "conv4": vectors[:, :8]}
+    found.append(auditors.fit_neighbours(VECTORS, LABELS, VECTORS, VECTORS, ~HELD))
+    found[-1].predict(VECTORS)
+    views = {"outcome": VECTORS, "outcome@flip": VECTORS, "conv4": VECTORS[:, :8]}
     config = auditors.FusionConfig(
         (
             auditors.Neighbours(views=("flip",)),
@@ -156,12 +159,12 @@ def train_auditors():
             auditors.Prototypes(),
         )
     )
-    people, prototypes = np.arange(24), (vectors, np.arange(24))
-    found.append(auditors.fit_fusions(views, LABELS, people, ~held, config, prototypes))
+    people, prototypes = np.arange(24), (VECTORS, np.arange(24))
+    found.append(auditors.fit_fusions(views, LABELS, people, ~HELD, config, prototypes))
     found[-1].predict(views)
     exported = [x.auditor(0, audited_sha256="") for x in found]
     for auditor in exported:
-        first = {"conv1": vectors} if auditor.reduce == "max" else both
+        first = {"conv1": VECTORS} if auditor.reduce == "max" else both
         auditor.score(views | first)
     assert {auditor.kind for auditor in exported} == set(checkpoint._MODELS)
     assert {part.kind for part in config.parts} == set(parts._KINDS)
