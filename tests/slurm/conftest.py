@@ -142,7 +142,8 @@ class Slurm:
         self.until(
             number, lambda found: found["Restarts"] == "1" and found["JobState"] == "PENDING"
         )
-        soon = "StartTime=now", "TimeLimit=120"  # Slurm's own delay is of two minutes
+        # Slurm's own delay is of two minutes; without any, old credentials are in the way.
+        soon = "StartTime=now+10", "TimeLimit=120"
         self.run("scontrol", "update", f"JobId={number}", *soon)
         return self.done(number)
 

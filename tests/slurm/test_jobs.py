@@ -61,13 +61,13 @@ def one(slurm, photos, tmp_path_factory):
     """What one process leaves without Slurm."""
     workdir = tmp_path_factory.mktemp("one")
     slurm.run(*extract(workdir, photos))
-    return files(workdir)
+    return files(workdir / "aad")
 
 
 def test_an_extraction_leaves_the_bytes_of_one_process(slurm, photos, one, tmp_path):
     job = slurm.submit(extract(tmp_path, photos), TWO)
     slurm.done(job)
-    assert files(tmp_path) == one
+    assert files(tmp_path / "aad") == one
     assert slurm.output(job).count(" bad ones; ") == 1
 
 
@@ -97,7 +97,7 @@ def test_a_stopped_job_queues_again_and_goes_on(slurm, photos, one, tmp_path, st
     slurm.until(job, lambda _: (tmp_path / "aad" / "done" / SECOND_SHARD).exists())
     stop(slurm, job)
     slurm.done_again(job)
-    assert files(tmp_path) == one
+    assert files(tmp_path / "aad") == one
     (kept,) = re.findall(r" images, (\d+) were there already", slurm.output(job))
     assert int(kept) > 0
 
@@ -116,7 +116,7 @@ def test_of_an_array_only_the_stopped_job_queues_again(slurm, photos, one, tmp_p
     warn(slurm, jobs[1])
     slurm.done_again(jobs[1])
     assert slurm.done(jobs[0])["Restarts"] == "0"
-    assert [files(folder) for folder in folders] == [one] * 2
+    assert [files(folder / "aad") for folder in folders] == [one] * 2
 
 
 def test_a_failed_task_ends_the_job_with_its_reason(slurm, photos, tmp_path):
