@@ -15,6 +15,7 @@ tables in Markdown and writes `DIR/scaling.json`, anew after each turn.
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -135,9 +136,9 @@ def _figures(flag: str, pairs: flags.FlagHolder) -> dict[str, float]:
         try:
             found[name] = float(value)
         except ValueError:
-            raise InputError(f"--{flag}: {pair!r} is not NAME=NUMBER") from None
-        if not found[name] > 0:
-            raise InputError(f"--{flag}: {pair!r} is not positive")
+            found[name] = math.nan
+        if not (name and found[name] > 0):
+            raise InputError(f"--{flag}: {pair!r} is not NAME=NUMBER, a positive one")
     return found
 
 
