@@ -20,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = FitConfig(epochs=3, batch_size=63)  # which does not divide over two processes
 _STREAMED = FitConfig(epochs=2, resident_bytes=0)
 _LONG = FitConfig(epochs=24, patience=24)
-_KILLS = {False: 2, True: 20}  # by MINT_TEST_FULL
+_KILLS = {False: 1, True: 20}  # by MINT_TEST_FULL
 _PROGRAM = "import test_processes; test_processes.main()"
 _SLOW = f"""
 import time
@@ -157,7 +157,7 @@ def test_another_call_does_not_go_on(given, tmp_path):
     assert [epoch for _, epoch in other.seen] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("began", [False, True])
+@pytest.mark.parametrize("began", [pytest.param(False, marks=pytest.mark.full), True])
 def test_two_processes_train_the_auditors_of_one(given, alone, tmp_path, began):
     """From the start, or from where one process was stopped."""
     np.savez(tmp_path / "given.npz", **given)
@@ -173,7 +173,7 @@ def test_two_processes_train_the_auditors_of_one(given, alone, tmp_path, began):
         np.testing.assert_allclose(found[name], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("processes", [(1,), (2, 1)], ids=["bits", "processes"])
+@pytest.mark.parametrize("processes", [(1,), pytest.param((2, 1), marks=pytest.mark.full)])
 def test_a_training_survives_chaos(given, tmp_path, full, processes):
     """Killed at random it ends as if it had not been, on any number of processes."""
 

@@ -345,7 +345,7 @@ def test_the_command_on_several_devices(model, photos, clean, tmp_path, devices,
         last = errors.splitlines()[-1]
         assert last.startswith(f"{tmp_path / str(count) / 'aad'}: 45 images, 0 bad ones; ")
         assert last.endswith("images/s")
-    assert files(tmp_path / "1") == files(tmp_path / f"{devices}")
+    assert files(tmp_path / "1" / "aad") == files(tmp_path / f"{devices}" / "aad")
     store = aad.open_store(tmp_path / f"{devices}" / "aad")
     assert store.complete and store.shard_rows == (12 if of_three else 4096)
     for layer in model.layers:
