@@ -19,8 +19,9 @@ from mint_jax.preemption import Preempted
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = FitConfig(epochs=3, batch_size=63)  # which does not divide over two processes
 _STREAMED = FitConfig(epochs=2, resident_bytes=0)
-_LONG = FitConfig(epochs=24, patience=24)
-_KILLS = {False: 1, True: 20}  # by MINT_TEST_FULL
+_FULL = os.environ.get("MINT_TEST_FULL") == "1"
+_KILLS, _EPOCHS = (20, 160) if _FULL else (1, 24)
+_LONG = FitConfig(epochs=_EPOCHS, patience=_EPOCHS)
 _PROGRAM = "import test_processes; test_processes.main()"
 _SLOW = f"""
 import time
@@ -174,7 +175,7 @@ def test_two_processes_train_the_auditors_of_one(given, alone, tmp_path, began):
 
 
 @pytest.mark.parametrize("processes", [(1,), pytest.param((2, 1), marks=pytest.mark.full)])
-def test_a_training_survives_chaos(given, tmp_path, full, processes):
+def test_a_training_survives_chaos(given, tmp_path, processes):
     """Killed at random it ends as if it had not been, on any number of processes."""
 
     def start(run):
@@ -185,9 +186,7 @@ def test_a_training_survives_chaos(given, tmp_path, full, processes):
         return max((int(path.name) for path in steps if path.name.isdigit()), default=0)
 
     np.savez(tmp_path / "given.npz", **given)
-    total = 2 * _LONG.epochs if full else _LONG.epochs
-    killed = run_to_the_end(start, checkpoints, total, _KILLS[full], seed=1)
-    assert killed == _KILLS[full]
+    assert run_to_the_end(start, checkpoints, _EPOCHS, _KILLS, seed=1) == _KILLS
     expected = _long(given).predict(given["vectors"])
     found = np.load(tmp_path / "found.npz")["long"]
     if processes == (1,):
