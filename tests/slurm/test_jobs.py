@@ -144,13 +144,16 @@ def both(slurm, folder, *command):
 
 
 def test_a_lab_model_is_that_of_one_process(slurm, tmp_path):
+    """Its steps make float errors grow: the first losses agree best."""
     config = write_lab(tmp_path)
     folders = both(slurm, tmp_path, "experiments.train_audited", f"--config={config}")
-    models = [audited.load(str(folder / "model")).variables for folder in folders]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-3), *models)
     found = [json.loads((folder / "model" / "manifest.json").read_text()) for folder in folders]
-    losses = [manifest["losses"]["epochs"] for manifest in found]
-    np.testing.assert_allclose(*losses, rtol=1e-3)
+    first, second = (manifest["losses"] for manifest in found)
+    np.testing.assert_allclose(first["first_epoch"], second["first_epoch"], rtol=1e-5)
+    np.testing.assert_allclose(first["epochs"], second["epochs"], rtol=1e-3)
+    models = [audited.load(str(folder / "model")).variables for folder in folders]
+    for a, b in zip(*map(jax.tree.leaves, models), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 + 0.01 * np.abs(a).max())
 
 
 def test_an_auditor_is_that_of_one_process(slurm, tmp_path):
