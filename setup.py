@@ -68,6 +68,7 @@ setup(
     extras_require={
         "cuda12": ["jax[cuda12]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "bench": ["torch>=2.4,<3"],  # onnx and onnxruntime are required anyway
         "dev": DEV,
     },
 )

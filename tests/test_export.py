@@ -12,9 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from miniatures import iresnet
 
 import mint_jax
+from experiments.benchmarks import iresnet_onnx
 from mint_jax import aad, audited, auditors, baselines, lab, parallel
 from mint_jax.audited import onnx_model, verify
 from mint_jax.audited.iresnet import BLOCKS
@@ -111,10 +111,10 @@ def compiled(monkeypatch):
 
 def test_what_is_compiled_lowers_for_accelerators(compiled, tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "TOLERANCE", 1.0)  # that of zeros
-    for blocks in (BLOCKS, iresnet.BLOCKS):  # tracing more of them takes long and shows no more
+    for blocks in (BLOCKS, iresnet_onnx.BLOCKS):  # more of them take long and show no more
         monkeypatch.setitem(blocks, "iresnet18", (1, 1, 1, 1))
     path = tmp_path / "network.onnx"
-    iresnet.write(path, width=0.0625, size=28)
+    iresnet_onnx.write(path, width=0.0625, size=28)
     ours = audited.load(path)
     for model in (ours, onnx_model._as_it_is(path, None)):
         aad.make_extractor(model, (*model.layers, aad.ALL_CONV, "outcome@flip+zoom:1.1"))(PHOTOS)

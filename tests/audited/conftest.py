@@ -3,7 +3,8 @@
 import functools
 
 import pytest
-from miniatures import iresnet
+
+from experiments.benchmarks import iresnet_onnx
 
 
 @pytest.fixture
@@ -12,6 +13,6 @@ def write_iresnet(tmp_path):
 
     def write(*args, **kwargs):
         path = tmp_path / "network.onnx"
-        return path, functools.partial(iresnet.write, path)(*args, **kwargs)
+        return path, functools.partial(iresnet_onnx.write, path)(*args, **kwargs)
 
     return write

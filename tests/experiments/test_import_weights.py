@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from miniatures import iresnet
 
+from experiments.benchmarks import iresnet_onnx
 from mint_jax import audited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def _command(*arguments):
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "network.onnx"
-    iresnet.write(path, "iresnet18", size=56, leading=True)
+    iresnet_onnx.write(path, "iresnet18", size=56, leading=True)
     return path
 
 

@@ -5,10 +5,11 @@ import json
 import cv2
 import numpy as np
 import pytest
-from miniatures import adience, fddb, gandiffface, ijbc, iresnet, mxnet
+from miniatures import adience, fddb, gandiffface, ijbc, mxnet
 
 from data_pipelines import errors
 from experiments import audit, extraction
+from experiments.benchmarks import iresnet_onnx
 from experiments.configs import extract, paper
 from mint_jax import audited
 from mint_jax.audited.onnx_model import import_iresnet
@@ -65,7 +66,7 @@ def databases(photos, tmp_path_factory):
 def network(request, tmp_path_factory):
     """The folder of an imported network."""
     root = tmp_path_factory.mktemp("network")
-    iresnet.write(root / "network.onnx", request.param, width=0.125)
+    iresnet_onnx.write(root / "network.onnx", request.param, width=0.125)
     model = import_iresnet(root / "network.onnx")
     audited.save(
         root / "model",

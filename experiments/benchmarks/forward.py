@@ -1,0 +1,105 @@
+"""Forward passes of an IResNet on a CPU, in the form that InsightFace publishes."""
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from experiments.benchmarks import iresnet_onnx
+from experiments.benchmarks.races import (
+    Figure,
+    Peer,
+    Race,
+    check_same,
+    cores,
+    rate,
+    seconds,
+    torch_peer,
+)
+from mint_jax import aad, audited
+from mint_jax.audited.iresnet import BLOCKS, STAGES
+
+_PUBLISHED = {"width": 1.0, "embedding": 512}
+
+
+@functools.lru_cache(maxsize=1)
+def network(name: str, **options: Any) -> tuple[audited.AuditedModel, bytes]:
+    """An IResNet with random weights as it was imported, and the ONNX file that it came from."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        iresnet_onnx.write(path, name, **(_PUBLISHED | options))
+        return audited.load(path), path.read_bytes()
+
+
+def extract(batch: int, turns: int, goal: float, name: str = "iresnet100", **options: Any) -> Race:
+    """Embeddings of photos, beside networks that are given the normalised pixels."""
+    model, onnx = network(name, **options)
+    images = photos(batch, model.input_size)
+    read = aad.make_extractor(model, ["outcome"], per_device_batch=batch)
+    embeddings = read(images)["outcome"]
+    x = np.asarray(model.preprocessing(images)).transpose(0, 3, 1, 2)
+    session = _session(onnx)
+    reference = functools.partial(
+        session.run, None, {session.get_inputs()[0].name: np.ascontiguousarray(x)}
+    )
+    check_same(embeddings, reference()[0], "onnxruntime")
+
+    def in_torch(torch_peers: Any) -> Figure:
+        run = torch_peers.embedder(model.variables, x, cores())
+        check_same(embeddings, run(), "PyTorch")
+        return rate(run, batch)
+
+    words = f"embeddings of {name}, {model.input_size}x{model.input_size}, float32, batch {batch}"
+    peers = [
+        Peer(f"onnxruntime, {cores()} threads", rate(reference, batch), goal),
+        torch_peer(f"PyTorch, {cores()} threads", in_torch, goal, "_torch"),
+    ]
+    return Race(words, "images/s", batch, rate(lambda: read(images), batch), peers, turns)
+
+
+def truncation(batch: int = 16, name: str = "iresnet100", **options: Any) -> Race:
+    """How many times less conv1 alone takes, beside how many times fewer operations it has."""
+    model, _ = network(name, **options)
+    images = photos(batch, model.input_size)
+    extractors = (
+        aad.make_extractor(model, [layer], per_device_batch=batch) for layer in ("conv1", "outcome")
+    )
+    part, whole = (seconds(functools.partial(read, images)) for read in extractors)
+    few, many = (operations(model.architecture, layer) for layer in ("conv1", "outcome"))
+    words = f"conv1 of {name} alone, batch {batch}: times less than for the embedding"
+    peer = Peer(f"operations: {few / 1e9:.3g} of {many / 1e9:.3g} GFLOP", lambda: many / few, 0.7)
+    return Race(words, "times", batch, lambda: whole() / part(), [peer], turns=5)
+
+
+def operations(architecture: Mapping[str, Any], layer: str) -> int:
+    """Floating point operations that an IResNet's products take for a photo up to a layer's end.
+
+    In closed form: two for each weight and each place that it is applied at.
+    """
+    blocks = BLOCKS[architecture["name"]]
+    side, inputs = architecture["input_size"], round(64 * architecture["width"])
+    total = side**2 * 9 * 3 * inputs
+    for stage, count in enumerate(blocks[: STAGES.index(layer) + 1] if layer in STAGES else blocks):
+        filters, half = round(64 * 2**stage * architecture["width"]), -(-side // 2)
+        total += side**2 * 9 * inputs * filters
+        total += half**2 * filters * (9 * filters + inputs)
+        total += (count - 1) * half**2 * 2 * 9 * filters**2
+        side, inputs = half, filters
+    if layer not in STAGES:
+        total += side**2 * inputs * architecture["embedding_size"]
+    return 2 * total
+
+
+def photos(count: int, size: int) -> np.ndarray:
+    """(count, size, size, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def _session(onnx: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

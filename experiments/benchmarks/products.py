@@ -1,0 +1,61 @@
+"""Parts of auditors and networks beside the products that they cannot do without."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.races import Peer, Race, check_same, seconds
+from mint_jax import patches
+from mint_jax.auditors import cosines
+
+_CHUNK = 2000  # queries that are searched for at one time
+_NEAREST = 8
+
+
+def search(bank: int = 50_000, queries: int = 4_000, width: int = 512) -> Race:
+    """Exact search with its statistics, beside the matrix product that it cannot do without."""
+    draws = np.random.default_rng(0)
+    known, asked = (
+        cosines.unit(jnp.asarray(draws.standard_normal((n, width), np.float32)))
+        for n in (bank, queries)
+    )
+    ours = jax.jit(lambda q: cosines.cosine_statistics(q, known, _NEAREST))
+    least = jax.jit(lambda q: (q @ known.T).max(-1))
+
+    def all_of(program: Callable) -> Callable[[], Any]:
+        cuts = range(0, queries, _CHUNK)
+        return lambda: [jax.block_until_ready(program(asked[i : i + _CHUNK])) for i in cuts]
+
+    first = asked[:_CHUNK]
+    check_same(ours(first)[0][:, 0], least(first), "search")
+    words = f"exact search of a bank of {bank:,} x {width}: {_NEAREST} largest cosines, statistics"
+    peer = Peer("the matrix product and its maxima", seconds(all_of(least)))
+    return Race(words, "s", queries, seconds(all_of(ours)), [peer], turns=3)
+
+
+def small_maps(batch: int = 128, side: int = 2, channels: int = 128) -> Race:
+    """A 3x3 convolution with its gradients on the last maps of the embedded network.
+
+    As one matrix product over patches, and as XLA's convolution.
+    """
+    draws = np.random.default_rng(0)
+    x = jnp.asarray(draws.standard_normal((batch, side, side, channels), np.float32))
+    kernel = jnp.asarray(draws.standard_normal((3, 3, channels, channels), np.float32))
+
+    def xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+
+    def trained(convolve: Callable) -> Callable[[], Any]:
+        loss = jax.jit(jax.grad(lambda x, k: (convolve(x, k) ** 2).mean(), (0, 1)))
+        return lambda: jax.block_until_ready(loss(x, kernel))
+
+    runs = trained(lambda x, k: patches.convolve(x, k, 1)), trained(xla)
+    for gradients in zip(*(run() for run in runs)):
+        check_same(*gradients, "small_maps")
+    words = f"3x3 convolution of {side}x{side}x{channels} with gradients, as a matrix product"
+    ours, reference = map(seconds, runs)
+    return Race(words, "s", batch, ours, [Peer("XLA's convolution", reference)])

@@ -1,0 +1,32 @@
+"""Which races there are, by the names of their rows."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from experiments.benchmarks import accelerator, commands, decoding, forward, populations, products
+from experiments.benchmarks.races import Race
+
+SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
+    "cpu": {
+        "extract_r100_cpu_b1": lambda folder: forward.extract(1, turns=9, goal=1.0),
+        "extract_r100_cpu": lambda folder: forward.extract(16, turns=5, goal=1.2),
+        "extract_r100_cpu_b64": lambda folder: forward.extract(64, turns=3, goal=1.2),
+        "truncation_conv1": lambda folder: forward.truncation(),
+        "population_table1": lambda folder: populations.population(),
+        "input_decode": decoding.input_decode,
+        "memory_flat": commands.memory_flat,
+        "start": commands.start,
+        "search": lambda folder: products.search(),
+        "small_maps": lambda folder: products.small_maps(),
+    },
+    "gpu": {
+        "extract_r100_gpu": lambda folder: accelerator.extract(256),
+        "extract_r100_gpu_b32": lambda folder: accelerator.extract(32),
+        "extract_r100_gpu_b1024": lambda folder: accelerator.extract(1024),
+        "extract_r100_gpu_ceiling": lambda folder: accelerator.ceiling(),
+        "tables_gpu": commands.tables,
+    },
+}
+# With --full, in place of those of the same names.
+FULL = {"memory_flat": partial(commands.memory_flat, count=100_000)}
