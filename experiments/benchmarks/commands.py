@@ -46,8 +46,9 @@ def memory_flat(folder: Path, count: int = 10_000, small: int = _SMALL) -> Race:
         return lambda: children.run_module(*flags, f"--workdir={next(stores)}").peak_mb
 
     words = f"peak memory of extracting {count:,} images from a pack into a store"
-    peer = Peer(f"{small:,} images", peak(small), 0.9)
-    return Race(words, "MB", count, peak(count), [peer], turns=2, warm=False)
+    ours, less = peak(count), peak(small)
+    less()  # compiles, which takes memory, so that neither does
+    return Race(words, "MB", count, ours, [Peer(f"{small:,} images", less, 0.9)], 2, warm=False)
 
 
 def tables(
@@ -64,7 +65,7 @@ def tables(
     for seed, side in enumerate(("members", "externals")):
         wanted = sum(audit_sets.wanted_images(config, side).values())
         size = round(_SPARE * wanted)
-        found[side] = packs.write(folder / side, packs.textures(size, seed), size)
+        found[side] = packs.write(folder / side, packs.textures(size, seed), size, each=2)
         count += wanted
     arguments = {"onnx": audited, "sizes": ";".join(map(str, sizes))} | found
     named = ",".join(f"{key}={value}" for key, value in arguments.items())

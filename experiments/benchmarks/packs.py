@@ -14,18 +14,17 @@ from data_pipelines.alignment import SIZE
 from data_pipelines.databases.synthetic_faces import SyntheticFaces
 
 _PEOPLE, _EACH = 500, 4  # rendered faces, which a larger pack repeats, each time as another JPEG
-_CLASS = 40  # images of a person in a pack
 _CELLS = 8  # along a side of a texture
 
 
-def write(folder: Path, jpegs: Iterator[bytes], size: int) -> Path:
-    """A training set of `size` images: record 0, the images, a record for each person.
+def write(folder: Path, jpegs: Iterator[bytes], size: int, each: int = 40) -> Path:
+    """A training set of `size` images, `each` of a person: record 0, images, records of persons.
 
     Returns:
       the prefix of its files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    people = -(-size // _CLASS)
+    people = -(-size // each)
     offsets = []
     with open(folder / "train.rec", "wb") as file:
 
@@ -35,10 +34,10 @@ def write(folder: Path, jpegs: Iterator[bytes], size: int) -> Path:
 
         add((size + 1, size + 1 + people), b"")
         for row, jpeg in enumerate(tqdm(jpegs, f"writing {folder.name}", size, leave=False)):
-            add((row // _CLASS,), jpeg)
+            add((row // each,), jpeg)
         for person in range(people):
-            last = min((person + 1) * _CLASS, size)
-            add((person * _CLASS + 1, last + 1), b"")
+            last = min((person + 1) * each, size)
+            add((person * each + 1, last + 1), b"")
     lines = (f"{key}\t{offset}\n" for key, offset in enumerate(offsets))
     (folder / "property").write_text(f"{people},112,112")
     (folder / "train.idx").write_text("".join(lines))
