@@ -97,6 +97,8 @@ def _leave(error: BaseException) -> None:
     """Ends this process at once: an orderly end would wait for the others, who are not coming."""
     if not isinstance(error, SystemExit):
         traceback.print_exception(error)
+    elif error.code == preemption.EXIT_STATUS:
+        parallel.await_stopping()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(error.code if isinstance(error, SystemExit) else 1)

@@ -9,6 +9,7 @@ for each other and the clock starts; the slowest of them counts. Process 0 write
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,7 +42,6 @@ _WARM = 2  # steps before the clock starts: the second has the first's results f
 def main(argv: Sequence[str]) -> None:
     """Times what `--output` says."""
     del argv
-    _keep_to_cores()
     count, config = parallel.process_count(), TrainConfig(**json.loads(_TRAINING.value))
     extract = _extraction()
     found: dict[str, dict[str, float]] = {"extraction": {}, "training": {}}
@@ -60,8 +60,16 @@ def main(argv: Sequence[str]) -> None:
         Path(_OUTPUT.value).write_text(json.dumps(found))
 
 
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs a main function on this process's cores; XLA has its threads when processes have met."""
+    flags.mark_flags_as_required(["photos", "training", "output"])
+    flags.FLAGS(sys.argv, known_only=True)
+    _keep_to_cores()
+    cli.run(main, multihost=True)
+
+
 def _keep_to_cores() -> None:
-    """Before JAX counts them for its threads."""
+    """Takes this process's share of the cores; threads that are there already keep theirs."""
     cores, first = sorted(os.sched_getaffinity(0)), (flags.FLAGS.process or 0) * _SHARE.value
     own = {cores[i % len(cores)] for i in range(first, first + _SHARE.value)}
     os.sched_setaffinity(0, own)
@@ -114,5 +122,4 @@ def _training(config: TrainConfig) -> Callable[[int], None]:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["photos", "training", "output"])
-    cli.run(main, multihost=True)
+    run(main)

@@ -19,6 +19,7 @@ from mint_jax.errors import InputError
 
 AXIS = "devices"
 HEARTBEAT_SECONDS = 60  # how long after one process dies the others learn of it, and end
+_STOPPING_SECONDS = 20  # of the grace that clusters give, some time to save in is left
 _PIECE_BYTES = 1 << 26
 _FOREVER_MS = 30 * 24 * 3600 * 1000
 _meetings = itertools.count()
@@ -67,6 +68,18 @@ def barrier(name: str) -> None:
     """
     key = f"mint/{next(_meetings)}/{name}"
     ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=_FOREVER_MS)
+
+
+def await_stopping() -> None:
+    """Of a process that was stopped: waits a while until the others have saved and come here, too.
+
+    When process 0 leaves, the others end wherever they are.
+    """
+    if process_count() == 1:
+        return
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # they are not stopping
+        wait = ocp.multihost.get_barrier_sync_fn()
+        wait(key="mint/stopping", timeout_ms=_STOPPING_SECONDS * 1000)
 
 
 def alone() -> ocp.options.MultiprocessingOptions:

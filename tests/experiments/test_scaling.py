@@ -136,12 +136,14 @@ STEPS = f"""
 {SHALLOW}
 import os
 import jax
-from experiments import cli, scaling_steps
+from experiments import scaling_steps
 from mint_jax import parallel
 expected = json.loads(sys.argv.pop(1))
 timed, training, told = scaling_steps._timed, scaling_steps._training, []
 
 def tell(name, run, warm, count):
+    threads = [len(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task")]
+    assert threads.count(1) > 3  # XLA's too, not those of the imports
     told.append([name, count, len(os.sched_getaffinity(0))])
     return timed(name, run, warm, count)
 
@@ -160,7 +162,7 @@ def main(argv):
 
 scaling_steps._timed, scaling_steps._training = tell, train
 scaling_steps.make_step = make_step
-cli.run(main, multihost=True)
+scaling_steps.run(main)
 """
 
 
