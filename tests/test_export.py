@@ -17,7 +17,7 @@ import mint_jax
 from experiments.benchmarks import iresnet_onnx
 from mint_jax import aad, audited, auditors, baselines, lab, parallel
 from mint_jax.audited import onnx_model, verify
-from mint_jax.audited.iresnet import BLOCKS
+from mint_jax.audited.iresnet import BLOCKS, iresnet
 from mint_jax.auditors import checkpoint, division, parts
 from mint_jax.auditors.programs import OPTIMIZERS
 
@@ -120,6 +120,10 @@ def test_what_is_compiled_lowers_for_accelerators(compiled, tmp_path, monkeypatc
         aad.make_extractor(model, (*model.layers, aad.ALL_CONV, "outcome@flip+zoom:1.1"))(PHOTOS)
         aad.make_extractor(model, (*model.layers, "conv1@shift:1:0"), "map")(PHOTOS)
         baselines.Scalars(model)(PHOTOS)
+    with monkeypatch.context() as patch:  # accelerators have nothing to prepare
+        patch.setattr(jax, "default_backend", lambda: "cpu")
+        patch.setattr(sys.modules[iresnet.__module__], "_MANY", 4)
+        ours.prepare(ours.variables)
     baselines.pixel_features(PHOTOS)
     train_models()
     train_auditors()

@@ -43,12 +43,13 @@ class Extractor:
         self.chunk = per_device_batch * parallel.device_count()
         self._apply = apply_function(model, layers, reduce)
         self._program = parallel.pmap(self._apply)
-        self._variables = parallel.replicate(model.variables)
+        self._prepare = model.prepare
+        self._variables = parallel.replicate(model.prepare(model.variables))
 
     def with_variables(self, variables: Any) -> "Extractor":
         """The same compiled program for another network of the same shapes."""
         other = copy.copy(self)
-        other._variables = parallel.replicate(variables)
+        other._variables = parallel.replicate(self._prepare(variables))
         return other
 
     def start(self, images: np.ndarray) -> Mapping[str, jax.Array]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mint_jax import audited, winograd
 from mint_jax.audited import iresnet_model
 from mint_jax.audited.iresnet import PReLU, iresnet
 from mint_jax.errors import InputError
@@ -69,3 +70,51 @@ def test_small_maps_are_trained_as_large_ones_are(monkeypatch):
     monkeypatch.setattr(sys.modules[type(module).__module__], "_SMALL", 0)
     for a, b in zip(*map(jax.tree.leaves, (found, trained())), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4 * max(1, np.abs(b).max()))
+
+
+def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
+    """Both sizes of tiles, with kernels that are kept and without; training does not take it."""
+    architecture = {"name": "iresnet18", "width": 1 / 16, "embedding_size": 8, "input_size": 56}
+    model = iresnet_model.make(architecture, iresnet_model.init(architecture, 0))
+    module = iresnet("iresnet18", width=1 / 16, embedding_size=8)
+    x = np.random.default_rng(0).standard_normal((2, 56, 56, 3)).astype("f")
+    sides, kernels = [], []
+
+    def convolve(x, transformed):
+        sides.append((x.shape[1], len(transformed) - 2))
+        return original[0](x, transformed)
+
+    def transform(kernel, side):
+        kernels.append(kernel)
+        return original[1](kernel, side)
+
+    original = winograd.convolve, winograd.transformed
+    monkeypatch.setattr(winograd, "convolve", convolve)
+    monkeypatch.setattr(winograd, "transformed", transform)
+    expected = module.apply(model.variables, x)
+    assert not sides and model.prepare(model.variables) is model.variables
+    monkeypatch.setattr(sys.modules[type(module).__module__], "_MANY", 4)
+    jax.eval_shape(lambda: module.apply(model.variables, x, train=True, mutable=["batch_stats"]))
+    assert not sides and set(module.init(jax.random.key(0), x)) == {"params", "batch_stats"}
+    found = [module.apply(model.variables, x)]
+    assert set(sides) == {(56, 4), (28, 4), (14, 2)}
+    variables = model.prepare(model.variables)
+    kernels.clear()
+    found.append(module.apply(variables, x))
+    assert not kernels
+    for values in found:
+        for a, b in zip(*map(jax.tree.leaves, (values, expected)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+def test_the_embedded_network_and_bfloat16_keep_the_library(monkeypatch):
+    def forbidden(*args):
+        raise AssertionError(args)
+
+    monkeypatch.setattr(winograd, "convolve", forbidden)
+    architecture = audited.load("embedded").architecture
+    for changes in (architecture, {"name": "iresnet18", "width": 1.0, "input_size": 112}):
+        dtype = "float32" if changes is architecture else "bfloat16"
+        network = iresnet(changes["name"], width=changes["width"], dtype=dtype)
+        x = jnp.zeros((1, changes["input_size"], changes["input_size"], 3))
+        jax.eval_shape(network.init_with_output, jax.random.key(0), x)
