@@ -83,4 +83,4 @@ def _line(row: Mapping[str, Any]) -> str:
 if __name__ == "__main__":
     # An accelerator's memory is shared with PyTorch and with the processes that are measured.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    cli.run(main)
+    cli.run(main, cores=True)

@@ -33,7 +33,11 @@ _PROCESS = flags.DEFINE_integer("process", None, "which one this is, from 0", lo
 
 
 def run(
-    main: Callable[[Sequence[str]], None], *, multihost: bool = False, devices: bool = True
+    main: Callable[[Sequence[str]], None],
+    *,
+    multihost: bool = False,
+    devices: bool = True,
+    cores: bool = False,
 ) -> None:
     """Runs `main` under absl; an `InputError` becomes one line on stderr and exit status 1.
 
@@ -41,6 +45,7 @@ def run(
       main: takes what absl leaves of the arguments.
       multihost: whether several processes can share its work.
       devices: whether it uses any itself; one that only starts others leaves them theirs.
+      cores: whether each core of a CPU is one, see `parallel.divide_cores`.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -49,6 +54,8 @@ def run(
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: everything is a flag, see --help")
         _check_config()
+        if cores:
+            parallel.divide_cores()
         with _one_of_several(multihost), _clear_endings():
             if "workdir" in flags.FLAGS and not (multihost and parallel.process_index()):
                 _record(parallel.process_count() if multihost else 1, devices)

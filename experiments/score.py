@@ -44,4 +44,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, multihost=True)
+    cli.run(main, multihost=True, cores=True)

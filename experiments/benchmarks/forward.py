@@ -2,10 +2,11 @@
 
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import onnxruntime
 
@@ -20,7 +21,8 @@ from experiments.benchmarks.races import (
     seconds,
     torch_peer,
 )
-from mint_jax import aad, audited
+from mint_jax import aad, audited, parallel
+from mint_jax.aad.extractor import apply_function
 from mint_jax.audited.iresnet import BLOCKS, STAGES
 
 _PUBLISHED = {"width": 1.0, "embedding": 512}
@@ -39,8 +41,8 @@ def extract(batch: int, turns: int, goal: float, name: str = "iresnet100", **opt
     """Embeddings of photos, beside networks that are given the normalised pixels."""
     model, onnx = network(name, **options)
     images = photos(batch, model.input_size)
-    read = aad.make_extractor(model, ["outcome"], per_device_batch=batch)
-    embeddings = read(images)["outcome"]
+    read = _reader(model, "outcome", batch)
+    embeddings = read(images)
     x = np.asarray(model.preprocessing(images)).transpose(0, 3, 1, 2)
     session = _session(onnx)
     reference = functools.partial(
@@ -65,14 +67,25 @@ def truncation(batch: int = 16, name: str = "iresnet100", **options: Any) -> Rac
     """How many times less conv1 alone takes, beside how many times fewer operations it has."""
     model, _ = network(name, **options)
     images = photos(batch, model.input_size)
-    extractors = (
-        aad.make_extractor(model, [layer], per_device_batch=batch) for layer in ("conv1", "outcome")
-    )
-    part, whole = (seconds(functools.partial(read, images)) for read in extractors)
+    readers = (_reader(model, layer, batch) for layer in ("conv1", "outcome"))
+    part, whole = (seconds(functools.partial(read, images)) for read in readers)
     few, many = (operations(model.architecture, layer) for layer in ("conv1", "outcome"))
     words = f"conv1 of {name} alone, batch {batch}: times less than for the embedding"
     peer = Peer(f"operations: {few / 1e9:.3g} of {many / 1e9:.3g} GFLOP", lambda: many / few, 0.7)
     return Race(words, "times", batch, lambda: whole() / part(), [peer], turns=5)
+
+
+def _reader(
+    model: audited.AuditedModel, layer: str, batch: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Reads a layer of a batch: by all devices, or by one where they cannot share it."""
+    share, rest = divmod(batch, parallel.device_count())
+    if not rest:
+        extractor = aad.make_extractor(model, [layer], per_device_batch=share)
+        return lambda images: extractor(images)[layer]
+    program = jax.jit(apply_function(model, [layer], "max"))
+    variables = jax.device_put(model.prepare(model.variables))
+    return lambda images: np.asarray(program(variables, images)[layer])
 
 
 def operations(architecture: Mapping[str, Any], layer: str) -> int:
