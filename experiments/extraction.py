@@ -18,31 +18,41 @@ from data_pipelines.alignment import SIZE
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Subset, open_source, origins
 from experiments.metrics import Metrics
+from experiments.waiting import Waiting
 from mint_jax import aad, audited, parallel, preemption
 from mint_jax.aad.extractor import apply_function
 
 
 @dataclass
 class Tally:
-    """Counts of images: `read` now and `kept` from earlier; `bad` of both."""
+    """Counts of images: `read` now and `kept` from earlier; `bad` of both.
+
+    `waiting` is the share of the time in which the devices waited for images.
+    """
 
     base: str
     read: int
     kept: int
     bad: int
     seconds: float
+    waiting: float
 
     def __str__(self) -> str:
         earlier = f", {self.kept:,} were there already" if self.kept else ""
         speed = f"{self.seconds:.1f} s, {self.read / self.seconds:,.0f} images/s"
-        return f"{self.base}: {self.read:,} images{earlier}, {self.bad:,} bad ones; {speed}"
+        return (
+            f"{self.base}: {self.read:,} images{earlier}, {self.bad:,} bad ones; {speed}; "
+            f"the devices waited for images {self.waiting:.0%} of the time"
+        )
 
     def of_all_processes(self) -> "Tally":
-        """The sum over all processes, when the last of them is done."""
+        """The sum over all processes, when the last of them is done, and their mean waiting."""
         parallel.barrier("extracted")
         counts = np.array([self.read, self.kept, self.bad], np.int32)
-        counts, seconds = parallel.gather((counts, np.array(self.seconds, np.float32)))
-        return Tally(self.base, *counts.sum(axis=0).tolist(), seconds.max().item())
+        times = np.array([self.seconds, self.waiting], np.float32)
+        counts, times = parallel.gather((counts, times))
+        seconds, waiting = times[:, 0].max().item(), times[:, 1].mean().item()
+        return Tally(self.base, *counts.sum(axis=0).tolist(), seconds, waiting)
 
 
 def run(config: ConfigDict, workdir: Path) -> Tally:
@@ -106,7 +116,8 @@ def extract_source(
       workers: Grain worker processes that decode.
       process_index, process_count: this process's share of the shards.
       on_shard: called after each shard with how many images of that share are extracted, and with
-        {"images_per_second", of this shard, "bad", of this run}.
+        {"images_per_second", of this shard, "bad", of this run, "waiting": share of the shard's
+        time in which the devices waited for images}.
       **options: further ones of `aad.create_or_open_store`.
 
     Raises:
@@ -133,15 +144,16 @@ def extract_source(
     todo = _rows(store, store.pending(process_index, process_count))
     own = [store.span(shard) for shard in range(process_index, store.shards, process_count)]
     total = sum(end - begin for begin, end in own)
-    start = time.perf_counter()
+    start, waiting = time.perf_counter(), 0.0
     if len(todo):
-        _fill(store, extractor, source, todo, workers, total, on_shard)
+        waiting = _fill(store, extractor, source, todo, workers, total, on_shard)
     return Tally(
         base=store.base,
         read=len(todo),
         kept=total - len(todo),
         bad=sum(row // store.shard_rows % process_count == process_index for row in store.bad),
         seconds=time.perf_counter() - start,
+        waiting=waiting,
     )
 
 
@@ -153,23 +165,27 @@ def _fill(
     workers: int,
     total: int,
     on_shard: Callable[[int, Mapping[str, float]], None],
-) -> None:
+) -> float:
     """Extracts the rows `todo` of a source, whole shards; a batch never spans two of them.
 
     Every batch begins at a multiple of `per_device_batch`, on any number of devices. So an image
     always has the same place in a device's batch, which the last bits of convolutions depend on.
+
+    Returns:
+      the share of the time in which the devices waited for images.
     """
     writer = aad.Writer(store)
     size = math.gcd(store.shard_rows, extractor.chunk)
     batches = loader.batches(Subset(source, todo), size, workers=workers, keep_bad=True)
     with (
         contextlib.closing(batches),
+        contextlib.closing(Waiting()) as waiting,
         tqdm(total=total, initial=total - len(todo), desc="extracting", unit="image") as bar,
         preemption.listening() as stopped,
     ):
         kept, done, failed = total - len(todo), 0, 0
-        before, begin = done, time.perf_counter()
-        for batch, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
+        before, waited, begin = done, 0.0, time.perf_counter()
+        for batch, _, values in waiting.stream(extractor, batches):
             rows, good = todo[batch["index"]], batch["_mask"]
             bad = _bad(source, rows, batch["error"])
             found = {layer: array[: len(good)][good] for layer, array in values.items()}
@@ -178,13 +194,15 @@ def _fill(
             bar.update(count)
             done, failed = done + count, failed + len(bad)
             if done % store.shard_rows == 0 or done == len(todo):
-                now = time.perf_counter()
-                speed = (done - before) / (now - begin)
-                on_shard(kept + done, {"images_per_second": speed, "bad": failed})
-                before, begin = done, now
+                now, so_far = time.perf_counter(), waiting.seconds()
+                shares = np.array([done - before, so_far - waited]) / (now - begin)
+                scalars = {"images_per_second": shares[0], "bad": failed, "waiting": shares[1]}
+                on_shard(kept + done, scalars)
+                before, waited, begin = done, so_far, now
             if stopped():
                 break
         writer.close()
+        return waiting.share()
 
 
 def _shapes(

@@ -15,6 +15,7 @@ from data_pipelines import loader
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Subset
 from experiments import score_files
+from experiments.waiting import Waiting
 from mint_jax import parallel, preemption
 from mint_jax.aad import Extractor
 from mint_jax.auditors import TrainedAuditor
@@ -22,21 +23,29 @@ from mint_jax.auditors import TrainedAuditor
 
 @dataclass
 class Tally:
-    """Counts of images: `scored` and `bad` now, `kept` from an earlier run."""
+    """Counts of images: `scored` and `bad` now, `kept` from an earlier run.
+
+    `waiting` is the share of the time in which the devices waited for images.
+    """
 
     kept: int = 0
     scored: int = 0
     bad: int = 0
+    waiting: float = 0.0
 
     def __str__(self) -> str:
         earlier = f", {self.kept} were there already" if self.kept else ""
-        return f"{self.scored} images scored, {self.bad} bad ones skipped{earlier}"
+        return (
+            f"{self.scored} images scored, {self.bad} bad ones skipped{earlier}; "
+            f"the devices waited for images {self.waiting:.0%} of the time"
+        )
 
     def of_all_processes(self) -> "Tally":
-        """The sum over all processes, when the last of them is done."""
+        """The sum over all processes, when the last of them is done, and their mean waiting."""
         parallel.barrier("scored")
         counts = parallel.gather(np.array([self.kept, self.scored, self.bad], np.int32))
-        return Tally(*counts.sum(axis=0).tolist())
+        waiting = parallel.gather(np.array(self.waiting, np.float32))
+        return Tally(*counts.sum(axis=0).tolist(), waiting.mean().item())
 
 
 def score_source(
@@ -75,7 +84,10 @@ def score_source(
         with (
             score_files.appending(output, index, count) as file,
             tqdm(total=own.sum(), initial=tally.kept, desc="scoring", unit="image") as bar,
-            contextlib.closing(_lines(extractor, auditor, source, todo, done, workers)) as batches,
+            contextlib.closing(Waiting()) as waiting,
+            contextlib.closing(
+                _lines(extractor, auditor, source, todo, done, workers, waiting)
+            ) as batches,
             preemption.listening() as stopped,
         ):
             for lines in batches:
@@ -86,6 +98,7 @@ def score_source(
                 bar.update(len(lines))
                 if stopped():
                     break
+            tally.waiting = waiting.share()
     tally = tally.of_all_processes()
     if not index and not done.all():
         left = np.sum(~score_files.merge(output, source.keys))
@@ -104,12 +117,13 @@ def _lines(
     todo: np.ndarray,
     done: np.ndarray,
     workers: int,
+    waiting: Waiting,
 ) -> Iterator[list[dict]]:
     """Computes the rows `todo` and yields the lines of each batch, without those of rows `done`."""
     size = extractor.chunk // parallel.device_count()
     batches = loader.batches(Subset(source, todo), extractor.chunk, workers=workers, keep_bad=True)
     with contextlib.closing(batches):
-        for batch, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
+        for batch, _, values in waiting.stream(extractor, batches):
             scores = [
                 auditor.score(jax.tree.map(lambda x, begin=begin: x[begin : begin + size], values))
                 for begin in range(0, extractor.chunk, size)

@@ -68,15 +68,18 @@ class Extractor:
                 rows[layer][begin * self.chunk :][: len(chunk)] = values[: len(chunk)]
         return rows
 
-    def stream(self, chunks: Iterable) -> Iterator:
+    def stream(
+        self, chunks: Iterable, queued: Callable[[Mapping], None] = lambda results: None
+    ) -> Iterator:
         """Yields (tag, images, values) for each (tag, images), keeping the devices busy.
 
         `images` are uint8 (b <= chunk, H, W, 3) RGB, `values` {layer: (chunk, ...)}, of which the
-        first b rows are theirs.
+        first b rows are theirs. `queued` is given what `start` returns, which may not be ready.
         """
         queue = deque()
         for tag, images in chunks:
             queue.append((tag, images, self.start(images)))
+            queued(queue[-1][-1])
             if len(queue) > _IN_FLIGHT:
                 yield self._finish(*queue.popleft())
         while queue:

@@ -135,6 +135,7 @@ def test_only_shards_that_are_missing_are_read(model, photos, clean, tmp_path):
     tally = extraction.extract_source(model, Counted(photos), tmp_path, **SHARDS, on_shard=on_shard)
     assert [count for count, _ in told] == [40, 45]
     assert all(x["images_per_second"] > 0 and x["bad"] == 0 for _, x in told)
+    assert all(0 <= x["waiting"] <= 1 for _, x in told) and 0 <= tally.waiting <= 1
     assert sorted(read) == [*range(8, 16), *range(40, 45)]
     assert (tally.read, tally.kept) == (13, 32)
     assert files(tmp_path) == files(clean)
@@ -344,7 +345,7 @@ def test_the_command_on_several_devices(model, photos, clean, tmp_path, devices,
         assert run.returncode == 0, errors
         last = errors.splitlines()[-1]
         assert last.startswith(f"{tmp_path / str(count) / 'aad'}: 45 images, 0 bad ones; ")
-        assert last.endswith("images/s")
+        assert "images/s; the devices waited for images " in last and last.endswith("% of the time")
     assert files(tmp_path / "1" / "aad") == files(tmp_path / f"{devices}" / "aad")
     store = aad.open_store(tmp_path / f"{devices}" / "aad")
     assert store.complete and store.shard_rows == (12 if of_three else 4096)

@@ -129,10 +129,12 @@ class Placed:
 
     chunk = 6
 
-    def stream(self, chunks):
+    def stream(self, chunks, queued):
         for batch, images in chunks:
             place = np.arange(len(images)) % (self.chunk // parallel.device_count())
-            yield batch, images, {"conv1": images.mean((1, 2, 3)) + place}
+            values = {"conv1": images.mean((1, 2, 3)) + place}
+            queued(values)
+            yield batch, images, values
 
 
 class Summing:
@@ -282,7 +284,8 @@ def test_the_command(photos, auditor, tmp_path):
     flags = {"auditor": tmp_path / "auditor", "images": photos, "output": output}
     done = _command(audited=MODEL, **flags)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].endswith("10 images scored, 1 bad ones skipped")
+    said = "10 images scored, 1 bad ones skipped; the devices waited for images "
+    assert said in done.stderr.splitlines()[-1]
     assert len(output.read_text().splitlines()) == 11
 
     refused = _command(audited=MODEL.replace("=0,", "=1,"), **flags)
