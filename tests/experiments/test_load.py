@@ -87,6 +87,36 @@ def test_the_command_says_what_was_lost(tmp_path):
     assert found["counters"]["agree"]  # the server knows
 
 
+def test_several_numbers_of_clients_one_after_another(tmp_path):
+    with served(create_app(Strict(), examples=EXAMPLES)) as (_, address):
+        command = [sys.executable, "-m", "experiments.load", f"--workdir={tmp_path}"]
+        command += [f"--url={address}", "--clients=3,1", "--minutes=0.03"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "load.json").read_text())
+    assert [run["clients"] for run in found] == [3, 1]
+    assert all(run["counters"]["agree"] and run["device"] for run in found)
+    head, _, *rows = done.stdout.splitlines()[-4:]
+    names = [name.strip() for name in head.strip("|").split("|")]
+    for row, run in zip(rows, found, strict=True):
+        cells = dict(zip(names, (cell.strip() for cell in row.strip("|").split("|")), strict=True))
+        good = run["good"]
+        assert cells["clients"] == str(run["clients"]) and cells["n"] == str(good["requests"])
+        assert cells["requests/s"] == f"{good['requests'] / run['seconds']:.1f}"
+        assert cells["p99, s"] == f"{good['latency']['p99']:.3f}"
+        assert cells["memory at most"] == "unknown"
+
+
+@pytest.mark.parametrize("clients", ["8,0", "many"])
+def test_numbers_that_are_none(clients, tmp_path):
+    command = [sys.executable, "-m", "experiments.load", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [*command, f"--clients={clients}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: --clients: numbers from 1 to 500, not {clients!r}\n"
+
+
 def test_a_server_that_counts_answers_which_nobody_got():
     app = create_app(Strict(), examples=EXAMPLES)
 
