@@ -1,82 +1,151 @@
-"""How extraction grows with the number of images: time and peak memory, on a generated pack.
+"""How the cost of everything grows with the number of images: time, peak memory, disk.
 
-    python -m experiments.scale --workdir=DIR [--sizes=1000,10000,100000,200000]
+    python -m experiments.scale --workdir=DIR [--sizes=1000,10000,100000,1000000] \
+        [--works=extract,score,read,labels,scan,merge,split,compare,search]
 
 writes one RecordIO pack of synthetic faces for each size, in the layout of InsightFace's training
-sets, runs `experiments.extract` on it in a process of its own, and prints a row each: seconds,
-images a second, peak memory. `DIR/scale.json` holds the same. A pack repeats a few thousand
-rendered faces, each time as another JPEG: rendering 200,000 of them would take half an hour. Last
-it opens an index as long as Glint360K's, of a pack in which only the records exist that tell where
-the images end.
+sets, and runs each work on it in a process of its own, which starts from nothing: the commands
+`experiments.extract` and `experiments.score`, of which seconds are those of the whole process, and
+the parts in `experiments/scale_parts.py`, of which they are those of the part alone. It prints a
+row each and writes all to `DIR/scale.json`, after each; rows of an earlier run that are not
+measured anew stay. `experiments.scale_plan` reckons from them what 22 million images cost.
+
+A pack repeats a few thousand rendered faces, each time as another JPEG: rendering 200,000 of them
+would take half an hour. Last it opens an index as long as Glint360K's, of a pack in which only the
+records exist that tell where the images end.
 """
 
 import json
+import os
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
-from experiments import cli, versions
+import experiments
+from experiments import cli, scale_parts, versions
 from experiments.benchmarks import children, packs
+from mint_jax.errors import InputError
 
+_HERE = Path(experiments.__file__).parent
 _GLINT360K = 17_091_657  # images
-_WORKDIR = flags.DEFINE_string("workdir", None, "folder of packs and stores", required=True)
-_SIZES = flags.DEFINE_list("sizes", ["1000", "10000", "100000", "200000"], "numbers of images")
-_AUDITED = flags.DEFINE_string("audited", "embedded", "audited model, as `audited.load` takes it")
-_REDUCE = flags.DEFINE_enum("reduce", "max", ["max", "map"], "maxima or whole activation maps")
+_COMMANDS = ("extract", "score")
+_WORKS = (*_COMMANDS, *scale_parts.PARTS)
+_PART = "import sys; from experiments import scale_parts; scale_parts.run(*sys.argv[1:])"
 
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of packs and scale.json", required=True)
+_SIZES = flags.DEFINE_list("sizes", ["1000", "10000", "100000"], "numbers of images")
+_RUN = flags.DEFINE_list("works", list(_WORKS), f"some of {', '.join(_WORKS)}")
+_AUDITED = flags.DEFINE_string("audited", "embedded", "audited model, as `audited.load` takes it")
+_AUDITOR = flags.DEFINE_string("auditor", str(_HERE / "demo" / "chosen"), "an auditor of it")
+_REDUCE = flags.DEFINE_enum("reduce", "max", ["max", "map"], "maxima or whole activation maps")
 _INDEX = flags.DEFINE_integer("index", _GLINT360K, "images of the index that is opened; 0: none")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measures each size and says what 17 million images would take."""
+    """Measures each work at each size."""
     del argv
-    workdir = Path(_WORKDIR.value)
-    rows = []
-    for size in map(int, _SIZES.value):
-        pack = workdir / f"pack{size}"
-        if not (pack / "train.idx").exists():
-            packs.write(pack, packs.faces(size), size)
-        rows.append(_measure(workdir / f"store{size}", pack, size))
-        row = rows[-1]
-        speed = f"{row['seconds']:8.1f} s, {row['images_per_second']:7,.0f} images/s"
-        print(f"{size:>9,} images: {speed}, peak memory {row['peak_mb']:,.0f} MB")
-    opened = _open_index(workdir / "index", _INDEX.value) if _INDEX.value else None
-    last = rows[-1]
-    hours = _GLINT360K / last["images_per_second"] / 3600
-    print(f"{_GLINT360K:,} images at the last rate: {hours:.1f} hours on this machine")
-    found = {"audited": _AUDITED.value, "reduce": _REDUCE.value, "rows": rows, "index": opened}
-    (workdir / "scale.json").write_text(json.dumps(found | versions.describe(), indent=1))
+    sizes, workdir = _checked(), Path(_WORKDIR.value)
+    workdir.mkdir(parents=True, exist_ok=True)
+    output = workdir / "scale.json"
+    found = {(row["work"], row["images"]): row for row in rows(output)}
+
+    def keep(row: dict[str, Any]) -> None:
+        described = versions.describe(device=False)
+        row |= {"cores": len(os.sched_getaffinity(0)), **described}
+        found[row["work"], row["images"]] = row
+        output.write_text(json.dumps({"rows": list(found.values())}, indent=1) + "\n")
+        print(_line(row), flush=True)
+
+    for size in sizes:
+        pack = _pack(workdir / f"pack{size}", size)
+        for work in _RUN.value:
+            with tempfile.TemporaryDirectory(dir=workdir) as folder:
+                keep(_measure(work, pack, size, Path(folder)))
+    if _INDEX.value:
+        with tempfile.TemporaryDirectory(dir=workdir) as folder:
+            _write_index(Path(folder) / "train", _INDEX.value)
+            keep(_measure("open", Path(folder) / "train", _INDEX.value, Path(folder)))
 
 
-def _measure(store: Path, pack: Path, size: int) -> dict:
-    """Runs the extraction of a pack in a process of its own, which starts from nothing."""
-    config = (
-        "--config=experiments/configs/extract.py:"
-        f"audited={_AUDITED.value},images={pack / 'train'},reduce={_REDUCE.value}"
-    )
-    ran = children.run_module("experiments.extract", f"--workdir={store}", config)
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a scale.json, none where there is no file.
+
+    Each is {"work", "images", "seconds", "images_per_second", "peak_mb": of the process, "disk_mb":
+    of what it left, or None, "cores", "date", "versions"}; MB are 2**20 bytes.
+
+    Raises:
+      InputError: it is something else.
+    """
+    try:
+        found = json.loads(path.read_text())["rows"] if path.exists() else []
+        for row in found:
+            row["work"], row["images"], row["seconds"], row["peak_mb"], row["disk_mb"], row["cores"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no rows of this command, move it away: {error}") from None
+    return found
+
+
+def _checked() -> list[int]:
+    """Sizes, after works and sizes were looked at."""
+    for work in _RUN.value:
+        if work not in _WORKS:
+            raise InputError(f"--works: {work!r} is none of {', '.join(_WORKS)}")
+    if not all(size.isdecimal() and int(size) for size in _SIZES.value):
+        raise InputError(f"--sizes: numbers from 1 on, not {','.join(_SIZES.value)!r}")
+    return [int(size) for size in _SIZES.value]
+
+
+def _pack(folder: Path, size: int) -> Path:
+    """The prefix of a pack, which is written where it is not there."""
+    if not (folder / "train.idx").exists():
+        begin = time.perf_counter()
+        packs.write(folder, packs.faces(size), size)
+        seconds, written = time.perf_counter() - begin, _disk_mb(folder)
+        print(f"{size:>10,} images written: {seconds:.1f} s, {written:,.0f} MB", flush=True)
+    return folder / "train"
+
+
+def _measure(work: str, pack: Path, size: int, folder: Path) -> dict[str, Any]:
+    """Runs a work in a process of its own; what it leaves is in `folder`."""
+    left = folder / "left"
+    if work == "extract":
+        named = f"audited={_AUDITED.value},images={pack},reduce={_REDUCE.value}"
+        config = f"--config={_HERE / 'configs' / 'extract.py'}:{named}"
+        ran = children.run_module("experiments.extract", config, f"--workdir={left}")
+    elif work == "score":
+        named = f"--audited={_AUDITED.value}", f"--auditor={_AUDITOR.value}", f"--images={pack}"
+        ran = children.run_module("experiments.score", *named, f"--output={left}")
+    else:
+        environment = {"XDG_CACHE_HOME": str(folder / "cache")}  # labels and offsets are kept there
+        ran = children.run(_PART, work, str(pack), str(size), str(folder), **environment)
+    seconds = ran.seconds if work in _COMMANDS else float(ran.printed.split()[0])
     return {
+        "work": work,
         "images": size,
-        "seconds": round(ran.seconds, 1),
-        "images_per_second": round(size / ran.seconds, 1),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(size / seconds, 1),
         "peak_mb": ran.peak_mb,
+        "disk_mb": round(_disk_mb(left), 3) if work in _COMMANDS else None,
     }
 
 
-def _open_index(folder: Path, size: int) -> dict:
-    """Opens an index of `size` images in a process of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_index(folder / "train", size)
-    script = (
-        "import sys, time; from data_pipelines.recordio import RecordIOSource; "
-        "begin = time.perf_counter(); source = RecordIOSource(sys.argv[1]); "
-        "print(len(source), time.perf_counter() - begin)"
+def _disk_mb(path: Path) -> float:
+    """Of a file, or of all files of a folder."""
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 2**20
+
+
+def _line(row: dict[str, Any]) -> str:
+    disk = "" if row["disk_mb"] is None else f", {row['disk_mb']:,.1f} MB on disk"
+    speed = f"{row['seconds']:8.1f} s, {row['images_per_second']:11,.0f} images/s"
+    return (
+        f"{row['work']:>8} {row['images']:>10,} images: {speed}, "
+        f"peak memory {row['peak_mb']:,.0f} MB{disk}"
     )
-    _, peak, printed = children.run(script, str(folder / "train"))
-    count, seconds = printed.split()[:2]
-    print(f"{int(count):>9,} rows opened: {float(seconds):.1f} s, peak memory {peak:,.0f} MB")
-    return {"images": int(count), "seconds": round(float(seconds), 1), "peak_mb": peak}
 
 
 def _write_index(prefix: Path, size: int) -> None:
