@@ -1,7 +1,6 @@
 """How the cost of everything grows with the number of images: time, peak memory, disk.
 
-    python -m experiments.scale --workdir=DIR [--sizes=1000,10000,100000,1000000] \
-        [--works=extract,score,read,labels,scan,merge,split,compare,search]
+    python -m experiments.scale --workdir=DIR [--sizes=1000,10000,100000] [--works=extract,score]
 
 writes one RecordIO pack of synthetic faces for each size, in the layout of InsightFace's training
 sets, and runs each work on it in a process of its own, which starts from nothing: the commands
@@ -26,7 +25,7 @@ from typing import Any
 from absl import flags
 
 import experiments
-from experiments import cli, scale_parts, versions
+from experiments import cli, scale_parts, scale_rows, versions
 from experiments.benchmarks import children, packs
 from mint_jax.errors import InputError
 
@@ -51,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     sizes, workdir = _checked(), Path(_WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     output = workdir / "scale.json"
-    found = {(row["work"], row["images"]): row for row in rows(output)}
+    found = {(row["work"], row["images"]): row for row in scale_rows.read(output)}
 
     def keep(row: dict[str, Any]) -> None:
         described = versions.describe(device=False)
@@ -69,24 +68,6 @@ def main(argv: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=workdir) as folder:
             _write_index(Path(folder) / "train", _INDEX.value)
             keep(_measure("open", Path(folder) / "train", _INDEX.value, Path(folder)))
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a scale.json, none where there is no file.
-
-    Each is {"work", "images", "seconds", "images_per_second", "peak_mb": of the process, "disk_mb":
-    of what it left, or None, "cores", "date", "versions"}; MB are 2**20 bytes.
-
-    Raises:
-      InputError: it is something else.
-    """
-    try:
-        found = json.loads(path.read_text())["rows"] if path.exists() else []
-        for row in found:
-            row["work"], row["images"], row["seconds"], row["peak_mb"], row["disk_mb"], row["cores"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no rows of this command, move it away: {error}") from None
-    return found
 
 
 def _checked() -> list[int]:
