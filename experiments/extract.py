@@ -6,8 +6,9 @@ audited=SPEC,images=SOURCE
 leaves the store DIR/aad, or `--config.store=URL`. A second run goes on where the first one was
 stopped, and ends with the same bytes on the same kind of machine: on CPUs the last bits depend on
 the number of cores. Each of these is a device, unless JAX_NUM_CPU_DEVICES says how many there are.
-`experiments.tables` reads the store where `config.stores` names it. Images a second go to
-DIR/metrics.jsonl and DIR/tensorboard.
+`experiments.tables` reads the store where `config.stores` names it. Images a second, and the share
+of the time in which the devices waited for images, go to DIR/metrics.jsonl and DIR/tensorboard; at
+the end it prints both.
 
 Any number of processes share the shards: docs/launch.md. SIGTERM waits for the shard that is being
 written, then ends the command with status 143; at most one more shard of rows is extracted anew.
