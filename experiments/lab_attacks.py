@@ -17,13 +17,13 @@ from mint_jax.evidence import metrics
 
 _SMALLEST = 1e-6  # of p and 1 - p; float32 rounds a cosine of nearly one
 _OFFLINE = np.linspace(0, 1, 11)  # values that are tried for RMIA's a
-_COSINES = ("flip", "jitter")
+_COSINES, _OWN_CLASS = ("flip", "jitter"), "own_margin"
 ACCESS = {  # of LiRA and RMIA, by the scalar that they read
     "flip": "reference models",
     "jitter": "reference models",
     "neighbour": "known members and reference models",
     "fusion": "known members and reference models",
-    "own_margin": "head and reference models",
+    _OWN_CLASS: "head and reference models",
 }
 
 
@@ -35,8 +35,8 @@ class Study:
       in_mask: (models, n) bool, whether a model trained on a photo; rows 2 i and 2 i + 1 are of a
         pair.
       scalars: {scalar: (models, n)}; higher is rather a member. Those of auditors are logits.
-      strangers: {scalar: (models, m)} of photos of people in no training; without the scalars that
-        read the own class.
+      strangers: {scalar: (models, m)} of photos of people in no training, whom RMIA takes; without
+        the scalars that read the own class.
     """
 
     in_mask: np.ndarray
@@ -60,11 +60,12 @@ def attacks(
     references = without_pair(np.arange(len(study.in_mask)), target)
     in_mask = study.in_mask[references]
     for name in (name for name in ACCESS if name in study.scalars):
-        likely = name in study.strangers
-        t = logit(_likelihood(name, study.scalars[name])) if likely else study.scalars[name]
+        t = study.scalars[name]
+        if name != _OWN_CLASS:
+            t = logit(_likelihood(name, t))
         yield ("lira_online", name), baselines.lira_online(t[references], in_mask, t[target])
         yield ("lira_offline", name), baselines.lira_offline(t[references], in_mask, t[target])
-        if likely:
+        if name in study.strangers:
             a = _choose_a(study, name, references, gamma)
             yield ("rmia", name), _rmia(study, name, target, references, a, gamma)
 

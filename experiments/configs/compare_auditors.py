@@ -10,7 +10,8 @@ real photos, each of another person and its own class: `augmented`, `plain` with
 
 Without `faces` the synthetic labs are trained alone; `labs=people;plain` picks some. With
 `networks=A.onnx;B.onnx` published networks, which never saw a half of the photos, are references of
-the labs of real photos.
+the labs of real photos. With `references=1` the second model of each of their pairs is trained,
+too: with `models=9` each has sixteen others for LiRA.
 """
 
 from ml_collections import ConfigDict
@@ -29,8 +30,8 @@ _HEAD = {"kind": "prototypes"}
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Keys of `arg`: faces, labs, networks, identities, images_per_identity, pairs (of the
-    synthetic labs), models (of the others), input_size in pixels, epochs and batch_size (0: each
-    lab's own), seed.
+    synthetic labs), models (of the others), references (0 or 1, of the others), input_size in
+    pixels, epochs and batch_size (0: each lab's own), seed.
     """
     args = common.parse(
         arg,
@@ -41,6 +42,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         images_per_identity=4,
         pairs=9,
         models=6,
+        references=0,
         input_size=28,
         epochs=0,
         batch_size=0,
@@ -83,7 +85,8 @@ def _real(args: dict) -> dict[str, dict]:
 
     def real(title: str, head: str = "cosface", **recipe: object) -> dict:
         recipe = {"epochs": 40, "batch_size": 128, "shift": 1} | recipe
-        return _lab(args, title, source, recipe, head) | {"screen": True}
+        referred = {"screen": True, "references": bool(args["references"])}
+        return _lab(args, title, source, recipe, head) | referred
 
     attributes = real("photos, softmax over attributes", "softmax") | {"labels": "attributes"}
     return {

@@ -80,6 +80,8 @@ def test_a_run_leaves_figures_tables_and_plots_and_is_not_repeated(
 
 def test_labs_are_of_the_recipes_that_they_are_said_to_be():
     labs = defaults.get_config("faces=DIR").labs
+    assert not labs.plain.references and labs.plain.screen
+    assert defaults.get_config("faces=DIR,references=1").labs.plain.references
     assert list(labs) == ["people", "persons", "augmented", "plain", "underfit", "attributes"]
     assert labs.people.references and labs.people.strangers and labs.people.pairs == 9
     training = {name: lab.training for name, lab in labs.items()}

@@ -1,5 +1,7 @@
 """LiRA and RMIA beside other pairs of models, where their AUC is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -64,6 +66,14 @@ def test_a_cosine_and_a_probability_are_read_as_logits(study):
         np.array_equal(found["rmia", "neighbour"], baselines.rmia(*arrays, a=a, gamma=1.0))
         for a in np.linspace(0, 1, 11)
     )
+
+
+def test_without_strangers_lira_is_what_it_was(study):
+    alone = dict(lab_attacks.attacks(dataclasses.replace(study, strangers={}), 3, gamma=1.0))
+    found = dict(lab_attacks.attacks(study, 3, gamma=1.0))
+    assert alone.keys() == {key for key in found if key[0] != "rmia"}
+    for key, scores in alone.items():
+        np.testing.assert_array_equal(scores, found[key])
 
 
 def test_the_other_half_is_no_reference(study):
