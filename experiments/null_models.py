@@ -7,7 +7,8 @@ nobody trained on: calibrated alike, when error rates must hold, and after a cha
 database, when they need not. Then it asks about photos that were trained on. `DIR/null_models.json`
 holds every figure; `null_p_values.svg` and `power.svg` show them. Embeddings stay in `DIR/aad`, and
 a run that was stopped goes on from there. Intervals are over people, given this model: redraws of
-auditors on one model are no replicates of it.
+auditors on one model are no replicates of it. Any number of processes share the photos and the
+redraws: docs/launch.md.
 """
 
 import json
@@ -19,6 +20,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import cli, null_photos, null_plots, nulls, versions
 from experiments.lab_models import ground_truth
+from mint_jax import parallel
 from mint_jax.report import words
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -35,6 +37,8 @@ def main(argv: Sequence[str]) -> None:
 
 def run(config: ConfigDict, workdir: Path) -> dict:
     """Reads the photos, runs all redraws, and writes `workdir/null_models.json` and two plots.
+
+    Several processes find the same figures; process 0 writes them.
 
     Args:
       config: see `experiments/configs/null_models.py`.
@@ -71,9 +75,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         "config": config.to_dict(),
         **versions.describe(),
     }
-    (workdir / "null_models.json").write_text(json.dumps(found, indent=1) + "\n")
-    (workdir / "null_p_values.svg").write_text(null_plots.p_values(rows))
-    (workdir / "power.svg").write_text(null_plots.power(found["power"]))
+    if not parallel.process_index():
+        (workdir / "null_models.json").write_text(json.dumps(found, indent=1) + "\n")
+        (workdir / "null_p_values.svg").write_text(null_plots.p_values(rows))
+        (workdir / "power.svg").write_text(null_plots.power(found["power"]))
     return found
 
 
@@ -139,4 +144,4 @@ def _share(level: Mapping) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, multihost=True)

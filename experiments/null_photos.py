@@ -13,7 +13,7 @@ from data_pipelines.perturbations import CHANGES
 from data_pipelines.sources import Concatenated, Subset
 from experiments import extraction, lab_models
 from experiments.nulls import Photos
-from mint_jax import aad, audited
+from mint_jax import aad, audited, parallel
 from mint_jax.errors import InputError
 
 _ELSEWHERE = {
@@ -43,7 +43,7 @@ class Changed:
 
 
 def read(config: ConfigDict, folder: Path) -> Photos:
-    """Embeddings of everybody; a run that was stopped goes on where it was.
+    """Embeddings of everybody, which all processes read; a run that was stopped goes on.
 
     Args:
       config: see `experiments/configs/null_models.py`.
@@ -61,7 +61,10 @@ def read(config: ConfigDict, folder: Path) -> Photos:
         layers=["outcome"],
         per_device_batch=_BATCH,
         workers=config.workers,
+        process_index=parallel.process_index(),
+        process_count=parallel.process_count(),
     )
+    parallel.barrier("extracted")
     embeddings = aad.open_store(folder).read("outcome", np.arange(len(everything)))
     cuts = np.cumsum([len(source) for source in sources.values()])[:-1]
     found = dict(zip(sources, np.split(embeddings, cuts)))

@@ -5,12 +5,12 @@ one photo each. Given the pool, ranks are therefore exchangeable by the draw alo
 independent, although they share people. So a randomised p-value is uniform, and the n_test queries
 of a redraw are rejected as often as a Beta-Binomial(n_test, k, n_cal + 1 - k) says, k = floor(alpha
 (n_cal + 1)) (Marques, arXiv 2303.02770). That holds as long as nothing of the calibration photos
-enters the auditor, and an image scores alike in either part.
+enters the auditor, and an image scores alike in either part. Several processes divide the redraws.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from scipy import stats
 from tqdm import tqdm
 
-from mint_jax import auditors
+from mint_jax import auditors, parallel
 from mint_jax.errors import InputError
 from mint_jax.evidence import conformal, operating, persons
 from mint_jax.evidence.resampling import image_weights
@@ -72,7 +72,7 @@ class Asked:
 
 
 def ask(photos: Photos, config: ConfigDict) -> dict[str, Asked]:
-    """Asks about null models, `config.redraws` times.
+    """Asks about null models, `config.redraws` times, which all processes divide.
 
     Args:
       photos: embeddings.
@@ -88,8 +88,8 @@ def ask(photos: Photos, config: ConfigDict) -> dict[str, Asked]:
     least = conformal.needed(min(LEVELS))
     if min(config.calibration, config.unused_calibration) < least:
         raise InputError(f"--config: {min(LEVELS):.0%} needs {least} calibration people")
-    found = defaultdict(list)
-    for i in tqdm(range(config.redraws), "null models"):
+
+    def redraw(i: int) -> Iterator[tuple]:
         rng = np.random.default_rng((config.seed, i))
         for draw in (_pretended, _known):
             for name, people, calibration, scores in draw(photos, config, rng):
@@ -97,12 +97,28 @@ def ask(photos: Photos, config: ConfigDict) -> dict[str, Asked]:
                 one = conformal.randomised_p_values(
                     calibration, scores[:1], int(rng.integers(2**32))
                 )
-                found[name].append((people, p, one[0], len(calibration)))
-    asked = {}
-    for name, rows in found.items():
-        people, p, randomised, sizes = zip(*rows)
-        asked[name] = Asked(np.stack(people), np.stack(p), np.array(randomised), sizes[0])
-    return asked
+                yield name, (people, p, one[0], len(calibration))
+
+    found = _redrawn(redraw, config.redraws, "null models")
+    return {
+        name: Asked(people, p, randomised, int(sizes[0]))
+        for name, (people, p, randomised, sizes) in found.items()
+    }
+
+
+def _redrawn(
+    redraw: Callable[[int], Iterable[tuple[Hashable, Sequence]]], count: int, title: str
+) -> dict[Hashable, list[np.ndarray]]:
+    """{key: arrays (count, ...)} of what `redraw(i)` yields, (key, arrays), for each i < count."""
+    found = defaultdict(list)
+    for i in tqdm(parallel.own_rows(count, 1), title):
+        for key, arrays in redraw(int(i)):
+            found[key].append(arrays)
+    parallel.barrier("redrawn")
+    return {
+        key: [parallel.gather_rows(np.stack(column), count) for column in zip(*rows)]
+        for key, rows in found.items()
+    }
 
 
 def _pretended(photos: Photos, config: ConfigDict, rng: np.random.Generator) -> Iterator[tuple]:
@@ -250,7 +266,8 @@ def shift(asked: Asked, seed: int = 0) -> dict:
 def power(photos: Photos, config: ConfigDict) -> list[dict]:
     """How often members are found, by the size of the bank and the photos pooled a person.
 
-    Calibration people are as many as in `ask`, with as many photos pooled as of the members.
+    Calibration people are as many as in `ask`, with as many photos pooled as of the members. All
+    processes divide the redraws.
 
     Returns:
       [{"bank": people, "photos": pooled, "used": whether the model trained on them, "people": asked
@@ -259,20 +276,19 @@ def power(photos: Photos, config: ConfigDict) -> list[dict]:
     Raises:
       InputError: fewer people than a redraw needs.
     """
-    found = defaultdict(list)
-    with tqdm(total=len(config.power_banks) * config.power_redraws, desc="power") as bar:
-        for bank in config.power_banks:
-            for i in range(config.power_redraws):
-                rng = np.random.default_rng((config.seed, bank, i))
-                for photo_count, used, people, p in _pooled(photos, config, bank, rng):
-                    found[bank, photo_count, used].append((people, p))
-                bar.update()
     rows = []
-    for (bank, photo_count, used), redraws in found.items():
-        people, p = (np.stack(column) for column in zip(*redraws))
-        levels = {str(a): rejected(people, p, a, config.seed) for a in POWER_LEVELS}
-        row = {"bank": bank, "photos": photo_count, "used": used, "people": len(np.unique(people))}
-        rows.append(row | {"levels": levels})
+    for bank in config.power_banks:
+
+        def redraw(i: int, bank: int = bank) -> Iterator[tuple]:
+            rng = np.random.default_rng((config.seed, bank, i))
+            for photo_count, used, *found in _pooled(photos, config, bank, rng):
+                yield (photo_count, used), found
+
+        found = _redrawn(redraw, config.power_redraws, f"power, {bank:,} in the bank")
+        for (photo_count, used), (people, p) in found.items():
+            row = {"bank": bank, "photos": photo_count, "used": used}
+            levels = {str(a): rejected(people, p, a, config.seed) for a in POWER_LEVELS}
+            rows.append(row | {"people": len(np.unique(people)), "levels": levels})
     return rows
 
 

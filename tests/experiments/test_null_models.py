@@ -2,18 +2,25 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 
 from data_pipelines.databases.synthetic_faces import source
 from data_pipelines.perturbations import CHANGES
-from experiments import null_models, null_photos, nulls
+from experiments import cli, null_models, null_photos, nulls
 from experiments.configs import null_models as defaults
 from experiments.lab_models import ground_truth
 from mint_jax import audited
 from mint_jax.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def noise(seed, person, image, database):
@@ -28,21 +35,35 @@ def cells(variables, x, layers):
 
 
 def tiny():
-    config = defaults.get_config("redraws=6,power_redraws=2")
+    config = defaults.get_config("redraws=6,power_redraws=3")
     config.update(members=40, photos=2, fresh=60, elsewhere=12, workers=0)
     config.update(bank=8, train=6, calibration=19, test=10, unused_calibration=19, unused_test=5)
     config.update(power_banks=(4, 8), power_test=6)
     return config
 
 
-@pytest.fixture(scope="module")
-def patched():
+def make_small(patch):
     """Noise for faces, means for embeddings, and no level that takes more people."""
     model = dataclasses.replace(audited.load("embedded"), forward=cells)
+    patch.setattr(audited, "load", lambda spec: model)
+    patch.setattr(source, "render", noise)
+    patch.setattr(nulls, "LEVELS", (0.1, 0.05))
+
+
+def main():
+    """What each of several processes runs."""
+
+    def run(argv):
+        make_small(pytest.MonkeyPatch())
+        null_models.run(tiny(), Path(flags.FLAGS["workdir"].value))
+
+    cli.run(run, multihost=True)
+
+
+@pytest.fixture(scope="module")
+def patched():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audited, "load", lambda spec: model)
-        patch.setattr(source, "render", noise)
-        patch.setattr(nulls, "LEVELS", (0.1, 0.05))
+        make_small(patch)
         yield patch
 
 
@@ -64,6 +85,26 @@ def test_a_tiny_run_leaves_figures_and_plots(run):
     assert sum(line.startswith("| fresh people, an auditor of true labels") for line in lines) == 2
     widths = [line.count("|") for line in lines if line.startswith("|")]
     assert widths == [8] * 8 + [8] * 8 + [7] * 8
+
+
+def test_two_processes_find_the_figures_of_one(run, tmp_path):
+    """They share six redraws evenly, and three of each bank unevenly."""
+    program = [sys.executable, "-c", "import test_null_models; test_null_models.main()"]
+    path = os.pathsep.join(str(folder) for folder in (ROOT, Path(__file__).parent))
+    several = subprocess.run(
+        [sys.executable, "-m", "launch.local", "--processes=2", "--", *program]
+        + [f"--workdir={tmp_path}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert several.returncode == 0, several.stderr
+    found = json.loads((tmp_path / "null_models.json").read_text())
+    _, expected = run
+    for part in ("nulls", "all_tests", "shifts", "power"):
+        assert found[part] == json.loads(json.dumps(expected[part]))
+    assert json.loads((tmp_path / "run.json").read_text())["processes"] == 2
 
 
 def test_photos_are_read_once(run, patched):
