@@ -6,7 +6,7 @@ python -m experiments.extract --config=FILE --workdir=DIR
 Flags at the command's end tell the processes how to find each other. Their lines come out with
 the rank in front, a progress bar as it was last. When one fails, the others get SIGTERM, and after
 `--grace` seconds SIGKILL; the exit status and the reason are those of the first that failed.
-SIGTERM and SIGINT are passed on to all.
+SIGTERM and SIGINT are passed on to all. When this program is killed, they end in the same way.
 """
 
 import os
@@ -24,6 +24,15 @@ from absl import app, flags
 _PROCESSES = flags.DEFINE_integer("processes", 2, "how many", lower_bound=1)
 _DEVICES = flags.DEFINE_integer("devices_per_process", 1, "of the processor", lower_bound=1)
 _GRACE = flags.DEFINE_float("grace", 60, "seconds to save in before SIGKILL", lower_bound=0)
+# Reads a process group a line until its input ends, as it does when the launcher is killed.
+_GUARD = """
+groups=
+while read -r group; do groups="$groups -$group"; done
+[ -n "$groups" ] || exit
+kill -TERM $groups
+sleep "$1"
+kill -KILL $groups
+"""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -48,6 +57,13 @@ class Group:
         self._processes: list[subprocess.Popen] = []
         self._readers: list[threading.Thread] = []
         self._last: dict[int, str] = {}
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", str(grace)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def start(self, command: Sequence[str], processes: int, devices: int) -> None:
         """Starts them.
@@ -67,6 +83,8 @@ class Group:
         for rank in range(processes):
             process = _start([*command, *others, f"--process={rank}"], environment)
             self._processes.append(process)
+            self._guard.stdin.write(b"%d\n" % process.pid)
+            self._guard.stdin.flush()
             for lines, out in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 reader = threading.Thread(target=self._relay, args=(rank, lines, out), daemon=True)
                 reader.start()
@@ -93,6 +111,7 @@ class Group:
             if time.monotonic() > self._deadline:
                 self.end(signal.SIGKILL)
             time.sleep(0.02)
+        self._guard.kill()
         failed = self._failed() if failed is None else failed
         for reader in self._readers:
             reader.join(timeout=1)  # a process that one of them left behind may hold the other end

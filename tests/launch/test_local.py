@@ -1,5 +1,6 @@
 """Several processes on this machine: ranks, the first failure, bounded ends, signals passed on."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -80,6 +81,27 @@ time.sleep(60)
     _, errors = run.communicate(timeout=30)
     assert run.returncode == 1
     assert {"[0] saved 0", "[1] saved 1"} < set(errors.splitlines())
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_processes_do_not_outlive_a_launcher_that_is_killed(deaf, tmp_path):
+    """While one of them lives it holds the other end of a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    handler = "signal.SIG_IGN" if deaf else "lambda *_: (saved.write(rank), sys.exit())"
+    script = f"""
+import signal
+saved = open({str(pipe)!r}, 'w')
+signal.signal(signal.SIGTERM, {handler})
+print('ready')
+time.sleep(60)
+"""
+    run = start(script, "--grace=0.5")
+    with pipe.open() as reading:
+        assert {run.stdout.readline() for _ in range(2)} == {"[0] ready\n", "[1] ready\n"}
+        run.kill()
+        assert sorted(reading.read()) == ([] if deaf else ["0", "1"])
+    run.communicate()
 
 
 def test_no_command_and_no_such_command():
