@@ -6,8 +6,13 @@ is all the state there is: a job that was stopped goes on where it was, on any n
 """
 
 import dataclasses
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -40,8 +45,10 @@ class Batches(Iterator[dict[str, Any]]):
         if workers:
             if not flags.FLAGS.is_parsed():  # Grain reads flags; a library has none to parse
                 flags.FLAGS.mark_as_parsed()
-            data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+            options = grain.MultiprocessingOptions(num_workers=workers)
+            data = data.mp_prefetch(options, worker_init_fn=_end_with_reader)
         self._iterator = iter(data)
+        self._workers_to_start = workers > 0
 
     def __len__(self) -> int:
         """Batches that are left."""
@@ -49,7 +56,7 @@ class Batches(Iterator[dict[str, Any]]):
 
     def __next__(self) -> dict[str, Any]:
         try:
-            batch = next(self._iterator).batch
+            batch = self._next().batch
             if not self._keep_bad and (error := "".join(batch["error"])):
                 raise InputError(error)
         except BaseException:
@@ -57,6 +64,14 @@ class Batches(Iterator[dict[str, Any]]):
             raise
         self._done += 1
         return batch
+
+    def _next(self) -> "_Sealed":
+        if not self._workers_to_start:
+            return next(self._iterator)
+        self._workers_to_start = False
+        resource_tracker.ensure_running()  # its start would make the thread hear again
+        with ThreadPoolExecutor(1, initializer=_be_deaf) as starting:
+            return starting.submit(next, self._iterator).result()
 
     def get_state(self) -> dict[str, Any]:
         """The position behind the last batch that was handed out, as JSON."""
@@ -90,7 +105,7 @@ def batches(
       batch_size: rows of a batch.
       workers: processes that decode; 0 decodes in threads of this process. Worker processes take
         seconds to start and import the main module anew, so they pay off where a source computes
-        in Python, not where it decodes.
+        in Python, not where it decodes. They leave SIGTERM to this process, and end with it.
       shard_index, shard_count: this process's share; every share has the same number of batches.
         Together the k-th batches of all shares are the next images of the order.
       shuffle_seed: order of the images, another one each epoch; None keeps the source's order.
@@ -178,6 +193,20 @@ class _Plan:
         order = grain.MapDataset.range(self.images).shuffle(seed=self.shuffle_seed)
         order = order.repeat(self.epochs)
         return np.array([order[int(epoch * self.images + p)] for p in positions], np.int64)
+
+
+def _be_deaf() -> None:
+    """Makes a thread, and the threads and processes that come of it, deaf to SIGTERM.
+
+    Clusters send it to all processes of a job. The one that reads saves, and needs batches to.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _end_with_reader(worker: int, workers: int) -> None:
+    """In a worker process: ends it when the process that it decodes for was killed."""
+    reader = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (reader.join(), os._exit(1)), daemon=True).start()
 
 
 class _Sealed:

@@ -3,6 +3,11 @@
 import itertools
 import json
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -10,6 +15,32 @@ import pytest
 
 from data_pipelines import loader
 from data_pipelines.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = """
+import itertools, os, signal, threading, time
+import numpy as np
+from data_pipelines import loader
+
+class Grey:
+    def __len__(self):
+        return 400
+
+    def __getitem__(self, index):
+        return {"image": np.zeros((112, 112, 3), np.uint8)}
+
+def send():
+    while True:
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(0.01)
+
+heard = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: heard.set())
+threading.Thread(target=send, daemon=True).start()
+batches = loader.batches(Grey(), 4, workers=2)
+print(len(list(itertools.islice(batches, 50))), heard.is_set(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 class Numbers:
@@ -176,6 +207,19 @@ def test_workers_change_nothing_and_go_away(workers):
         for key in ("image", "index", "_mask"):
             np.testing.assert_array_equal(a[key], b[key])
     assert _all_gone()
+
+
+def test_workers_leave_sigterm_to_the_reader_and_end_with_it():
+    """All of them get it from the start on. While one lives it holds the output's other end."""
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=120,
+    )
+    assert run.stdout == "50 True\n" and run.returncode == -signal.SIGKILL, run.stderr
 
 
 @pytest.mark.full
