@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import cli, comparison, comparison_report
+from experiments import announcing, cli, comparison, comparison_report
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Labs and auditors.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of models and of compare.json.")
@@ -28,6 +28,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
     """Trains what is missing, compares, and prints a table a lab."""
     del argv
+    announcing.placements()
     found = comparison.run(_CONFIG.value, Path(_WORKDIR.value))
     tables = map(comparison_report.table, found["labs"].values())
     print("\n\n".join("\n".join(lines) for lines in tables))

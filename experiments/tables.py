@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import audit, cli
+from experiments import announcing, audit, cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is audited, and how.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results.")
@@ -22,6 +22,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results.")
 def main(argv: Sequence[str]) -> None:
     """Runs the audit of `--config` into `--workdir`."""
     del argv
+    announcing.placements()
     audit.run(_CONFIG.value, Path(_WORKDIR.value))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import audit, cli
+from experiments import announcing, audit, cli
 from mint_jax import parallel
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is audited, and which auditor.")
@@ -26,6 +26,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results.")
 def main(argv: Sequence[str]) -> None:
     """Trains the auditor of `--config` and exports it into `--workdir`."""
     del argv
+    announcing.placements()
     workdir = Path(_WORKDIR.value)
     cell = audit.train_one(_CONFIG.value, workdir)
     if not parallel.process_index():

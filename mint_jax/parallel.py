@@ -7,6 +7,8 @@ that one file changes with it.
 import contextlib
 import itertools
 import os
+import socket
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mint_jax import memory
 from mint_jax.errors import InputError
 
 AXIS = "devices"
@@ -172,6 +175,23 @@ def gather_rows(own: np.ndarray, count: int) -> np.ndarray:
 def device_count() -> int:
     """Number of devices of this process."""
     return jax.local_device_count()
+
+
+def free_memory() -> tuple[int, int]:
+    """Bytes that are free on each device, and in the machine for each process.
+
+    It is the least that any process has, so that all get the same answer; they come to it as to
+    `gather`. Processes of one machine share its memory, and so do devices that have none of
+    their own.
+    """
+    devices = jax.local_devices()
+    told = [device.memory_stats() or {} for device in devices]
+    own = min(x["bytes_limit"] - x["bytes_in_use"] if "bytes_limit" in x else -1 for x in told)
+    machine = zlib.crc32(socket.gethostname().encode())
+    every = gather(np.array([own, memory.available(), machine, len(devices)]))
+    own, left, machine, count = every.T
+    left = left // (machine[:, None] == machine).sum(axis=1)
+    return int(np.where(own < 0, left // count, own).min()), int(left.min())
 
 
 def pmap(

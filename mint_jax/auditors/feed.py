@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from mint_jax import parallel
-from mint_jax.auditors import schedule
+from mint_jax.auditors import placement, schedule
 from mint_jax.auditors.division import Rows, Whole
 from mint_jax.auditors.schedule import Part
 
@@ -16,30 +16,31 @@ _ROWS = 512  # resident rows are padded to a multiple, so that like jobs share a
 
 
 class Feed:
-    """Yields (features, batch), a segment of an epoch, as the programs of `fit.py` take them.
+    """Yields (features, batch), a segment of an epoch, as the programs of `programs.py` take them.
 
     `features` are an array or {layer: array}: all rows, on every device, or only those of the
     segment, each device holding its own auditors'. Either way a batch names rows of what is
     there, so one program serves both. A batch also says how many steps each auditor takes in
     it and how many it has taken before.
+
+    Attributes:
+      steps: of a segment of training.
     """
 
     def __init__(
         self,
-        features: np.ndarray | dict[str, np.ndarray],
+        features: Any | dict[str, Any],
         members: list[Part],
         batch_size: int,
-        resident_bytes: int,
+        where: str,
         division: type[Whole] | type[Rows],
     ):
-        leaves = jax.tree.leaves(features)
-        mapped = any(isinstance(x, np.memmap) for x in leaves)
-        resident = not mapped and sum(x.nbytes for x in leaves) <= resident_bytes
-        self._features = features if mapped else jax.tree.map(_single, features)
+        """Puts the features where they live, one of `placement.PLACES`."""
+        self._features = jax.tree.map(lambda x: _held(x, where), features)
         self._size, self._division = batch_size, division
-        self._resident = jax.tree.map(_placed, self._features) if resident else None
+        self._resident = jax.tree.map(_placed, self._features) if where == "device" else None
         self.example = jax.tree.map(lambda x: np.zeros((1, *x.shape[1:]), np.float32), features)
-        self._train_steps = self._segment(max(len(part.train) for part in members))
+        self.steps = self._segment(max(len(part.train) for part in members))
         self._held_steps = self._segment(max(len(part.validation) for part in members))
         self._held: tuple[list[Part], list] = ([], [])
 
@@ -55,11 +56,11 @@ class Feed:
         ]
         return jax.tree.map(lambda *x: np.stack(x), *each)
 
-    def training(self, lot: list[Part], epoch: int, segment: int) -> Iterator[tuple]:
-        """The batches of an epoch, counted from 1, from a segment on, counted from 0."""
+    def training(self, lot: list[Part], epoch: int, step: int) -> Iterator[tuple]:
+        """The batches of an epoch, counted from 1, from a step on, counted from 0."""
         rows = [schedule.shuffled(part, epoch) for part in lot]
         taken = (epoch - 1) * np.array([part.steps(self._size) for part in lot])
-        yield from self._hand_over(lot, rows, self._train_steps, taken, segment)
+        yield from self._hand_over(lot, rows, self.steps, taken, step)
 
     def validation(self, lot: list[Part]) -> Iterator[tuple]:
         """The validation rows; they stay on the device where the features do."""
@@ -78,11 +79,11 @@ class Feed:
         rows: list[np.ndarray],
         steps: int,
         taken: np.ndarray,
-        segment: int = 0,
+        first: int = 0,
     ) -> Iterator[tuple]:
-        """Segments of that many steps, from one of them on."""
+        """Segments of that many steps, from the step `first` on."""
         block, labels = steps * self._size, [part.labels for part in lot]
-        for begin in range(segment * block, max(map(len, rows)), block):
+        for begin in range(first * self._size, max(map(len, rows)), block):
             parts = [r[begin : begin + block] for r in rows]
             batch = schedule.batches(parts, labels, steps, self._size)
             batch["steps"] = np.array([-(-len(r) // self._size) for r in parts], np.int32)
@@ -101,10 +102,17 @@ class Feed:
         return gathered, local.reshape(rows.shape)
 
 
+def _held(features: Any, where: str) -> Any:
+    """What the host reads rows of: out of a store all of it only where it shall live there."""
+    if not placement.stored(features):
+        return _single(features)
+    return np.array(features[:], np.float32) if where == "host" else features
+
+
 def _single(features: np.ndarray) -> np.ndarray:
     return np.asarray(features, np.float32)
 
 
-def _placed(features: np.ndarray) -> jax.Array:
-    padding = [(0, -len(features) % _ROWS)] + [(0, 0)] * (features.ndim - 1)
-    return parallel.replicate(np.pad(features, padding))
+def _placed(features: Any) -> jax.Array:
+    padding = [(0, -len(features) % _ROWS)] + [(0, 0)] * (len(features.shape) - 1)
+    return parallel.replicate(np.pad(_single(features[:]), padding))

@@ -6,6 +6,8 @@ equal bits on one device; beside other auditors the last bits may differ where X
 matrix products, and where several processes add up the gradients of one auditor.
 """
 
+import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import jax
 import numpy as np
 
 from mint_jax import parallel, preemption
-from mint_jax.auditors import schedule
+from mint_jax.auditors import placement, schedule
 from mint_jax.auditors.cnn import CNN
 from mint_jax.auditors.division import Rows, Whole
 from mint_jax.auditors.feed import Feed
@@ -27,6 +29,8 @@ from mint_jax.auditors.vanilla import Vanilla
 from mint_jax.errors import InputError
 
 OnEpoch = Callable[[Sequence[int], int, np.ndarray], None]
+
+_LOG = logging.getLogger(__name__)
 
 _ALIKE = 0.7  # of the longest epoch in a lot
 _SAMPLE = 64  # rows of AAD by which checkpoints know what they were trained on
@@ -43,8 +47,8 @@ class FitConfig:
       epochs: at most.
       patience: epochs without a lower validation loss before an auditor stops.
       min_delta: by how much lower, in nats, a validation loss must be to count.
-      resident_bytes: features up to this size, all layers together, live on the device; larger
-        ones, and a `np.memmap` of any size, are handed over a few steps at a time.
+      place: where the features live, one of `placement.PLACES`; None lets `placement.choose`
+        say. Results do not depend on it.
     """
 
     optimizer: str = "adam"
@@ -53,11 +57,13 @@ class FitConfig:
     epochs: int = 100
     patience: int = 10
     min_delta: float = 1e-3
-    resident_bytes: int = 1 << 30
+    place: str | None = None
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}")
+        if self.place not in (None, *placement.PLACES):
+            raise InputError(f"place {self.place!r} is none of {', '.join(placement.PLACES)}")
 
 
 def fit_population(
@@ -81,7 +87,8 @@ def fit_population(
     Args:
       module: the auditor, with its layer.
       features: AAD of that layer, (n, C) or (n, H, W, C) float32; {layer: (n, H, W, C)} for a
-        CNN that reads several. An array may be a `np.memmap`.
+        CNN that reads several. An array may be a `np.memmap`, or anything else that is read by
+        its rows.
       labels: (n,) 1 = member; (P, n) where each auditor has labels of its own.
       train, validation: (P, n) bool; the rows in neither are not read.
       seeds: (P,) non-negative; of the initial weights, the order of batches and dropout.
@@ -95,8 +102,8 @@ def fit_population(
       The auditors at the epoch of their lowest validation loss.
 
     Raises:
-      InputError: parts that overlap, lack a class or have the wrong shape, or AAD of another
-        number of rows.
+      InputError: parts that overlap, lack a class or have the wrong shape, AAD of another number
+        of rows, or AAD in memory that is to be in a store.
       FloatingPointError: a validation loss that is not finite.
       Preempted: SIGTERM came; where several processes train the same auditors, to any of them.
     """
@@ -107,11 +114,14 @@ def fit_population(
         if len(x) != count:
             raise InputError(f"AAD of shape {x.shape} cannot belong to {count} labels")
     division = Whole if len(members) >= parallel.process_count() else Rows
-    training = _Training(module, config, members, features, division, on_epoch)
     sample = jax.tree.map(lambda x: np.array(x[:: max(1, count // _SAMPLE)]), features)
-    call = [module, config, labels, train, validation, list(seeds), sample]
+    anywhere = dataclasses.replace(config, place=None)
+    call = [module, anywhere, labels, train, validation, list(seeds), sample]
     checkpoints = Checkpoints(workdir, call)
     parallel.barrier("auditors")  # nobody writes a checkpoint that another one has yet to read
+    place = placement.choose(features, *parallel.free_memory(), config.place)
+    _LOG.info("%s auditor, %s: activations %s", module.kind, module.layer, place.reason)
+    training = _Training(module, config, members, features, place.where, division, on_epoch)
     mine = range(len(members))
     if division is Whole:
         mine = mine[parallel.process_index() :: parallel.process_count()]
@@ -146,10 +156,10 @@ def _lots(members: list, mine: Sequence[int], places: dict, batch_size: int, wid
 class _Training:
     """What trains lots of the auditors of one call."""
 
-    def __init__(self, module, config, members, features, division, on_epoch: OnEpoch):
+    def __init__(self, module, config, members, features, where, division, on_epoch: OnEpoch):
         self._module, self._config, self._members = module, config, members
         self._division, self._on_epoch = division, on_epoch
-        self._feed = Feed(features, members, config.batch_size, config.resident_bytes, division)
+        self._feed = Feed(features, members, config.batch_size, where, division)
         self._run = programs(module, config.optimizer, config.learning_rate, division.over_rows)
         alone = 1 if division is Rows else parallel.device_count()
         self.width = len(members) if together(module) else alone
@@ -178,7 +188,7 @@ class _Training:
             for arguments in feed.training(parts, *progress.place):
                 jax.block_until_ready(state)  # or segments that wait would fill the memory
                 state = run.train(state, *arguments)
-                progress.segment += 1
+                progress.step += feed.steps
                 keep(checkpoints.due())
             losses = self._validation_losses(state, parts)
             better = progress.better(losses, config.patience, config.min_delta)

@@ -25,20 +25,20 @@ class Progress:
 
     Attributes:
       epoch: the one that is under way, counted from 1.
-      segment: the one of the epoch that is next, counted from 0. With the epoch, the seed and the
+      step: the one of the epoch that is next, counted from 0. With the epoch, the seed and the
         training rows it says which rows come in which order.
       lowest, at: (P,) the lowest validation losses, and their epochs.
     """
 
     def __init__(self, auditors: int):
         """Before the first step."""
-        self.epoch, self.segment = 1, 0
+        self.epoch, self.step = 1, 0
         self.lowest, self.at = np.full(auditors, np.inf), np.zeros(auditors, int)
 
     @property
     def place(self) -> tuple[int, int]:
         """Auditors at the same place can go on together."""
-        return self.epoch, self.segment
+        return self.epoch, self.step
 
     def better(self, loss: np.ndarray, patience: int, min_delta: float) -> np.ndarray:
         """Ends the epoch; says which auditors (P,) now have their lowest loss."""
@@ -46,7 +46,7 @@ class Progress:
         better = running & (loss < self.lowest - min_delta)
         self.lowest = np.where(better, loss, self.lowest)
         self.at = np.where(better, self.epoch, self.at)
-        self.epoch, self.segment = self.epoch + 1, 0
+        self.epoch, self.step = self.epoch + 1, 0
         return better
 
     def done(self, epochs: int, patience: int) -> bool:
@@ -95,7 +95,7 @@ class Checkpoints:
         `state` is a tree of arrays (P, ...), and so is what is returned.
         """
         found = [self._found[p] for p in lot]
-        progress.epoch, progress.segment = found[0]["place"]
+        progress.epoch, progress.step = found[0]["place"]
         progress.lowest, progress.at = (np.array([f[k] for f in found]) for k in ("lowest", "at"))
         leaves, structure = jax.tree.flatten(state)
         rows = [np.stack([f["state"][str(i)] for f in found]) for i in range(len(leaves))]

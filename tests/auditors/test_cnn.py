@@ -196,13 +196,12 @@ def test_several_layers_train_alike_on_the_device_and_handed_over(layers, combin
     maps, labels = layers[0], combination[1][1]
     mapped = np.memmap(tmp_path / "conv1", np.float32, "w+", shape=maps["conv1"].shape)
     mapped[:] = maps["conv1"]
-    some = sum(x.nbytes for x in maps.values()) - 1  # each fits, both do not
     resident, *handed_over = (
         fit_population(BOTH, features, labels, *_parts(), [2], config).predict(maps)
         for features, config in (
             (maps, FitConfig(epochs=2)),
-            (maps, FitConfig(epochs=2, resident_bytes=some)),
-            (maps | {"conv1": mapped}, FitConfig(epochs=2)),
+            (maps, FitConfig(epochs=2, place="host")),
+            (maps | {"conv1": mapped}, FitConfig(epochs=2, place="store")),
         )
     )
     for scores in handed_over:

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from mint_jax.auditors import CNN, FitConfig, Vanilla, fit_population
+from mint_jax.auditors import FitConfig, Vanilla, fit_population
 from mint_jax.errors import InputError
 
 _SHORT = FitConfig(epochs=3)
@@ -43,16 +43,6 @@ def test_an_auditor_does_not_depend_on_its_population(vanilla_toy):
     for p in range(3):
         alone = _fit(vanilla_toy, slice(p, p + 1)).predict(features)[0]
         np.testing.assert_allclose(alone, together[p], atol=1e-5)
-
-
-def test_streamed_features_train_the_same_auditor(cnn_toy, tmp_path):
-    _, features, labels, train, held = cnn_toy
-    streamed = np.memmap(tmp_path / "maps", np.float32, "w+", shape=features.shape)
-    streamed[:] = features
-    arguments = labels, train[:1], held[:1], [1], _SHORT
-    expected = fit_population(CNN("conv2"), features, *arguments)
-    actual = fit_population(CNN("conv2"), streamed, *arguments)
-    np.testing.assert_allclose(actual.predict(features), expected.predict(features), atol=1e-5)
 
 
 def test_other_rows_are_never_read(vanilla_toy):
@@ -157,7 +147,7 @@ data = np.load(sys.argv[1])
 parts = data["labels"], data["train"], data["held"], [5, 6, 7], FitConfig(epochs=3)
 features = data["features"]
 out = fit_population(Vanilla("conv1"), features, *parts).predict(features)
-streamed = FitConfig(epochs=3, resident_bytes=0)
+streamed = FitConfig(epochs=3, place="host")
 again = fit_population(Vanilla("conv1"), features, *parts[:-1], streamed).predict(features)
 np.savez(sys.argv[2], out=out, again=again)
 """

@@ -18,7 +18,7 @@ from mint_jax.preemption import Preempted
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = FitConfig(epochs=3, batch_size=63)  # which does not divide over two processes
-_STREAMED = FitConfig(epochs=2, resident_bytes=0)
+_STREAMED = FitConfig(epochs=2, place="host")
 _FULL = os.environ.get("MINT_TEST_FULL") == "1"
 _KILLS, _EPOCHS = (20, 160) if _FULL else (1, 24)
 _LONG = FitConfig(epochs=_EPOCHS, patience=_EPOCHS)

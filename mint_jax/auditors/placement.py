@@ -1,0 +1,67 @@
+"""Where activations live while auditors train on them: the fastest place that has room."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mint_jax.errors import InputError
+
+PLACES = ("device", "host", "store")
+_SHARE = 0.5  # of the free memory; the rest is for copies, auditors and what they compute
+_WORDS = {
+    "device": "live on the device",
+    "host": "live in host memory and are handed over a few steps at a time",
+    "store": "stay in the store and are read a few steps at a time",
+}
+
+
+class Placement(NamedTuple):
+    """One of `PLACES`, and why, in words with figures."""
+
+    where: str
+    reason: str
+
+
+def choose(
+    features: Any | Mapping[str, Any], device: int, host: int, asked: str | None = None
+) -> Placement:
+    """Where the features of a training live; nothing is moved.
+
+    Args:
+      features: AAD (n, ...), or {layer: (n, ...)}; they are counted as float32.
+      device: bytes that are free on every device.
+      host: bytes that are free in the machine's memory.
+      asked: one of `PLACES`, where somebody decided already.
+
+    Raises:
+      InputError: "store" is asked for, and all of the features are in memory.
+    """
+    from_store = any(map(stored, jax.tree.leaves(features)))
+    if asked == "store" and not from_store:
+        raise InputError("activations in memory cannot be trained on out of a store")
+    size = sum(4 * math.prod(x.shape) for x in jax.tree.leaves(features))
+    if asked:
+        return Placement(asked, f"{_WORDS[asked]}: {_gb(size)}, as was asked")
+    device, host = _SHARE * device, _SHARE * host
+    on_host = size <= host or not from_store  # which is on the way to the device
+    fits = {"device": size <= device and on_host, "host": on_host, "store": True}
+    where = next(place for place in PLACES if fits[place])
+    room = f"{_gb(device)} on the device"
+    if from_store and where != "device":
+        room += f" and {_gb(host)} in host memory"
+    return Placement(where, f"{_WORDS[where]}: {_gb(size)}, and there is room for {room}")
+
+
+def stored(features: Any) -> bool:
+    """Whether they are not in memory: a `np.memmap`, or what else is read by its rows.
+
+    That has a `shape` and a length, and takes a slice or an array of rows in brackets.
+    """
+    return isinstance(features, np.memmap) or not isinstance(features, np.ndarray | jax.Array)
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.3g} GB"

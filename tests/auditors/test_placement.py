@@ -1,0 +1,119 @@
+"""Where activations live: the fastest place with room, in words, and the same auditor anywhere."""
+
+import logging
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from mint_jax import memory, parallel
+from mint_jax.auditors import FitConfig, Vanilla, fit_population, placement
+from mint_jax.errors import InputError
+from mint_jax.preemption import Preempted
+
+GB = 1_000_000_000
+ROWS = np.broadcast_to(np.float16(0), (GB // 40, 10))  # 1 GB as float32
+
+
+class Stored:
+    """Read by its rows, like `ROWS`."""
+
+    shape = ROWS.shape
+
+
+@pytest.mark.parametrize(
+    "features, device, host, where, reason",
+    [
+        (ROWS, 2, 0, "device", "live on the device: 1 GB, and there is room for 1 GB on the dev"),
+        (Stored(), 2, 2, "device", "room for 1 GB on the device"),
+        (Stored(), 2, 1, "store", "1 GB on the device and 0.5 GB in host memory"),
+        (ROWS, 1.9, 0, "host", "a few steps at a time: 1 GB, and there is room for 0.95 GB on the"),
+        (Stored(), 1.9, 2, "host", "0.95 GB on the device and 1 GB in host memory"),
+        (Stored(), 1.9, 1.9, "store", "0.95 GB on the device and 0.95 GB in host memory"),
+        ({"a": ROWS, "b": ROWS}, 3, 0, "host", "2 GB, and there is room for 1.5 GB"),
+        ({"a": ROWS, "b": Stored()}, 3, 3, "store", "stay in the store"),
+    ],
+)
+def test_the_fastest_place_with_room(features, device, host, where, reason):
+    found = placement.choose(features, device * GB, host * GB)
+    assert found.where == where and reason in found.reason
+
+
+def test_what_is_asked_for(tmp_path):
+    mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=(3, 2))
+    for place in placement.PLACES:
+        assert placement.choose(mapped, 0, 0, place).where == place
+    with pytest.raises(InputError, match="in memory"):
+        placement.choose(ROWS, 0, 0, "store")
+    with pytest.raises(InputError, match="'disk' is none of device, host, store"):
+        FitConfig(place="disk")
+
+
+def _fit(toy, features, place, **options):
+    _, _, labels, train, held = toy
+    config = FitConfig(epochs=2, batch_size=16, place=place)  # 15 steps, 2 segments
+    parts = train[2:], held[2:], [1]
+    return fit_population(Vanilla("conv1"), features, labels, *parts, config, **options)
+
+
+@pytest.fixture
+def mapped(vanilla_toy, tmp_path):
+    features = np.memmap(tmp_path / "vectors", np.float32, "w+", shape=vanilla_toy[1].shape)
+    features[:] = vanilla_toy[1]
+    return features
+
+
+def test_the_same_auditor_wherever_activations_live(vanilla_toy, mapped):
+    x = vanilla_toy[1]
+    expected = _fit(vanilla_toy, x, "device").predict(x)
+    for features, place in ((x, "host"), *((mapped, place) for place in placement.PLACES)):
+        found = _fit(vanilla_toy, features, place).predict(x)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_training_goes_on_in_another_place(vanilla_toy, mapped, tmp_path, monkeypatch):
+    x, epochs, folder = vanilla_toy[1], [], tmp_path / "unfinished"
+    with monkeypatch.context() as patch, pytest.raises(Preempted):
+        stop = lambda self: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+        patch.setattr("mint_jax.auditors.progress.Checkpoints.due", stop)
+        _fit(vanilla_toy, mapped, "store", workdir=folder)  # after 8 steps
+
+    def on_epoch(auditors, epoch, losses):
+        epochs.append(epoch)
+
+    found = _fit(vanilla_toy, x, "device", workdir=folder, on_epoch=on_epoch)
+    expected = _fit(vanilla_toy, x, "device")
+    np.testing.assert_allclose(found.predict(x), expected.predict(x), atol=1e-5)
+    assert epochs == [1, 2] and len([*folder.iterdir()]) == 1  # both runs know it as their own
+
+
+def test_the_place_is_chosen_and_said(vanilla_toy, mapped, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "mint_jax.auditors.fit")
+    for device, host, where in ((GB, GB, "device"), (0, GB, "host memory"), (0, 0, "the store")):
+        monkeypatch.setattr(parallel, "free_memory", lambda: (device, host))  # noqa: B023
+        caplog.clear()
+        _fit(vanilla_toy, mapped, None)
+        (line,) = caplog.messages
+        assert line.startswith("vanilla auditor, conv1: activations ") and where in line
+
+
+def test_memory_is_that_of_the_machine_shared_by_devices(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 8 * GB)
+    assert parallel.free_memory() == (8 * GB // parallel.device_count(), 8 * GB)
+
+
+def test_memory_within_the_limits_of_control_groups(tmp_path):
+    machine = memory.available(tmp_path)
+    assert machine > 1 << 20
+    group = tmp_path / "sys/fs/cgroup/pods/own"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("4:memory:/other\n0::/pods/own\n")
+    for folder, limit in ((group, "max\n"), (group.parent, "5000\n")):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text("4000\n")
+        (folder / "memory.stat").write_text("anon 2500\ninactive_file 1500\n")
+    assert memory.available(tmp_path) == 2500
+    (group / "memory.max").write_text("2000\n")
+    assert memory.available(tmp_path) == 0
