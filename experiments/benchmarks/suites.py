@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments.benchmarks import accelerator, commands, decoding, forward, populations, products
 from experiments.benchmarks.races import Race
+from mint_jax.auditors import CNN
 
 SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
     "cpu": {
@@ -13,7 +14,8 @@ SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
         "extract_r100_cpu": lambda folder: forward.extract(16, turns=5, goal=1.2),
         "extract_r100_cpu_b64": lambda folder: forward.extract(64, turns=3, goal=1.2),
         "truncation_conv1": lambda folder: forward.truncation(),
-        "population_table1": lambda folder: populations.population(),
+        "population_table1": lambda folder: populations.population(goal=10.0),
+        "population_table2": lambda folder: populations.population(CNN, populations.MAPS, seeds=2),
         "input_decode": decoding.input_decode,
         "memory_flat": commands.memory_flat,
         "start": commands.start,

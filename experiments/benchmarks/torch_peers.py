@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mint_jax.audited import IResNet
-from mint_jax.auditors import FitConfig, Vanilla
+from mint_jax.auditors import CNN, FitConfig, Vanilla
 
 
 def embedder(variables: Mapping, x: np.ndarray, threads: int) -> Callable[[], np.ndarray]:
@@ -137,9 +137,9 @@ def _fill(target: torch.Tensor, values: Any) -> None:
 class VanillaAuditor(nn.Module):
     """The Vanilla auditor: logits (B,) and penalties (B,) of standardised AAD (B, C)."""
 
-    def __init__(self, width: int, about: Vanilla):
+    def __init__(self, shape: Sequence[int], about: Vanilla):
         super().__init__()
-        widths = width, width, about.hidden, 1
+        widths = *shape, *shape, about.hidden, 1
         self.dense = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths))
         self.dropout, self.l1 = nn.Dropout(about.dropout), about.l1
 
@@ -152,8 +152,40 @@ class VanillaAuditor(nn.Module):
         return last(x)[:, 0], self.l1 * penalty
 
 
+class CNNAuditor(nn.Module):
+    """The CNN auditor: logits (B,) and zeros (B,) of standardised maps (B, H, W, C)."""
+
+    def __init__(self, shape: Sequence[int], about: CNN):
+        super().__init__()
+        inputs = (shape[-1], *about.filters)
+        self.conv = nn.ModuleList(
+            nn.Conv2d(*pair, about.kernel, about.stride, about.kernel // 2)
+            for pair in itertools.pairwise(inputs)
+        )
+        self.pool = about.pool
+        flat = self._convolve(torch.zeros(1, *shape)).shape[1]
+        self.dense = nn.ModuleList((nn.Linear(flat, about.hidden), nn.Linear(about.hidden, 1)))
+        self.dropout = nn.Dropout(about.dropout)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden, last = self.dense
+        x = self.dropout(torch.relu(hidden(self._convolve(x))))
+        return last(x)[:, 0], torch.zeros(len(x))
+
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.permute(0, 3, 1, 2)  # channels last in memory
+        for convolution in self.conv:
+            x = torch.relu(convolution(x))
+            side = self.pool if min(x.shape[2:]) >= self.pool else 1
+            x = nn.functional.max_pool2d(x, side)
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+_AUDITORS = {"vanilla": VanillaAuditor, "cnn": CNNAuditor}
+
+
 def fit(
-    about: Vanilla,
+    about: Vanilla | CNN,
     features: np.ndarray,
     labels: np.ndarray,
     train: np.ndarray,
@@ -165,7 +197,7 @@ def fit(
 
     Args:
       about: the auditor.
-      features: (n, C) float32.
+      features: (n, C) or (n, H, W, C) float32.
       labels: (n,).
       train, validation: (n,) bool.
       seed: of its weights, batches and dropout.
@@ -174,8 +206,9 @@ def fit(
     torch.manual_seed(seed)
     x, y = torch.from_numpy(features), torch.from_numpy(labels.astype(np.float32))
     rows, held = (torch.from_numpy(np.flatnonzero(mask)) for mask in (train, validation))
-    x = (x - x[rows].mean(0)) / x[rows].std(0, correction=0)
-    network = VanillaAuditor(features.shape[1], about)
+    known, over = x[rows], tuple(range(x.ndim - 1))
+    x = (x - known.mean(over)) / known.std(over, correction=0)
+    network = _AUDITORS[about.kind](features.shape[1:], about)
     for weights in network.parameters():
         nn.init.kaiming_normal_(weights) if weights.ndim > 1 else nn.init.zeros_(weights)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)

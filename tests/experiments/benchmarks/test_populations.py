@@ -1,9 +1,12 @@
 """Populations and loops train the same cells."""
 
+import jax
 import numpy as np
+import pytest
 
 from experiments.benchmarks import populations
-from mint_jax import auditors
+from mint_jax import audited, auditors
+from mint_jax.aad.extractor import apply_function
 
 
 def test_every_cell_has_its_samples():
@@ -23,7 +26,9 @@ def test_populations_train_all_and_loops_a_seed_of_each_cell(monkeypatch):
         calls.append((module.layer, list(zip(rows, seeds, strict=True))))
 
     monkeypatch.setattr(populations, "fit_population", fit)
-    race = populations.population({"a": 4, "b": 6}, (40, 80), seeds=2, epochs=3)
+    race = populations.population(
+        auditors.Vanilla, {"a": (4,), "b": (6,)}, (40, 80), seeds=2, epochs=3, goal=10.0
+    )
     race.ours()
     assert race.n == 8
     assert calls == [(layer, [(40, 0), (40, 1), (80, 0), (80, 1)]) for layer in "ab"]
@@ -34,14 +39,22 @@ def test_populations_train_all_and_loops_a_seed_of_each_cell(monkeypatch):
     assert torch.goal == 10 and loop.goal is None
 
 
-def test_a_population_learns_what_its_loops_learn():
+@pytest.mark.parametrize("auditor, shape", [(auditors.Vanilla, (4,)), (auditors.CNN, (4, 4, 3))])
+def test_a_population_learns_what_its_loops_learn(auditor, shape):
     train, validation = populations.parts((40, 80), 80)
-    features, labels = populations.samples({"a": 4}, 80)
+    features, labels = populations.samples({"a": shape}, 80)
     config = auditors.FitConfig(epochs=2)
     several = auditors.fit_population(
-        auditors.Vanilla("a"), features["a"], labels, train, validation, [0, 1], config
+        auditor("a"), features["a"], labels, train, validation, [0, 1], config
     )
     alone = auditors.fit_population(
-        auditors.Vanilla("a"), features["a"], labels, train[1:], validation[1:], [1], config
+        auditor("a"), features["a"], labels, train[1:], validation[1:], [1], config
     )
     np.testing.assert_allclose(several.validation_loss[1:], alone.validation_loss, rtol=1e-5)
+
+
+def test_the_maps_are_those_of_the_embedded_network():
+    model = audited.load("embedded")
+    apply = apply_function(model, list(populations.MAPS), "map")
+    found = jax.eval_shape(apply, model.variables, jax.ShapeDtypeStruct((1, 28, 28, 3), np.uint8))
+    assert {layer: maps.shape[1:] for layer, maps in found.items()} == populations.MAPS

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from experiments.benchmarks import forward, packs, torch_peers  # noqa: E402
 from mint_jax import aad  # noqa: E402
-from mint_jax.auditors import FitConfig, Vanilla  # noqa: E402
+from mint_jax.auditors import CNN, FitConfig, Vanilla  # noqa: E402
 
 SMALL = {"name": "iresnet18", "width": 0.0625, "embedding": 16, "size": 40}
 
@@ -26,7 +26,7 @@ def test_embeddings(folded):
 def test_the_vanilla_auditor():
     about, x = Vanilla("conv1"), np.random.default_rng(0).standard_normal((5, 6), np.float32)
     variables = about.init(jax.random.key(0), x)
-    network = torch_peers.VanillaAuditor(6, about).eval()
+    network = torch_peers.VanillaAuditor((6,), about).eval()
     with torch.no_grad():
         for name, layer in zip(("Dense_0", "Dense_1", "Dense_2"), network.dense):
             own = variables["params"][name]
@@ -37,12 +37,33 @@ def test_the_vanilla_auditor():
         np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
 
 
-def test_an_auditor_learns():
+@pytest.mark.parametrize("pool, side", [(1, 5), (2, 7)])
+def test_the_cnn_auditor(pool, side):
+    about = CNN("conv1", filters=(4, 6), hidden=5, pool=pool)
+    x = np.random.default_rng(0).standard_normal((3, side, side, 2), np.float32)
+    variables = about.init(jax.random.key(0), x)
+    network = torch_peers.CNNAuditor(x.shape[1:], about).eval()
+    with torch.no_grad():
+        for name, layer in zip(("PatchConv_0", "PatchConv_1"), network.conv):
+            kernel = np.array(variables["params"][name]["Dense_0"]["kernel"])
+            kernel = kernel.reshape(3, 3, -1, kernel.shape[-1]).transpose(3, 2, 0, 1)
+            layer.weight.copy_(torch.from_numpy(kernel))
+            layer.bias.zero_()
+        for name, layer in zip(("Dense_0", "Dense_1"), network.dense):
+            kernel = np.array(variables["params"][name]["kernel"])
+            layer.weight.copy_(torch.from_numpy(kernel.T))
+            layer.bias.zero_()
+        found = network(torch.from_numpy(x))
+    for ours, theirs in zip(about.apply(variables, x), found):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("about, shape", [(Vanilla("a", l1=0.0), (4,)), (CNN("a"), (3, 3, 4))])
+def test_an_auditor_learns(about, shape):
     labels = np.arange(80) % 2
-    features = np.random.default_rng(0).standard_normal((80, 4), np.float32)
-    features += 4 * labels[:, None].astype(np.float32)
-    train = np.arange(80) < 60
-    config, about = FitConfig(epochs=40, batch_size=16), Vanilla("conv1", l1=0.0)
+    features = np.random.default_rng(0).standard_normal((80, *shape), np.float32)
+    features = (features.T + 4 * labels.astype(np.float32)).T.copy()
+    train, config = np.arange(80) < 60, FitConfig(epochs=40, batch_size=16)
     arguments = about, features, labels, train, ~train, 0, config
     loss = torch_peers.fit(*arguments)
     assert loss < 0.1 and torch_peers.fit(*arguments) == loss
