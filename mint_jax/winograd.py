@@ -44,21 +44,24 @@ def convolve(x: jax.Array, kernels: jax.Array) -> jax.Array:
     ahead, _, back = matrices(_POINTS[side])
     batch, height, width, channels = x.shape
     rows, columns = -(-height // side), -(-width // side)
+    below, right = side * rows + 1 - height, side * columns + 1 - width
+    padded = jnp.pad(x, ((0, 0), (1, below), (1, right), (0, 0)))
+    # A block is a few images, or a band of one: as many rows of tiles as divide it.
+    few = math.gcd(batch, max(1, _TILES // (rows * columns)))
+    high = max(n for n in range(1, rows + 1) if n == 1 or not rows % n and n * columns <= _TILES)
+    bands, shape = rows // high, (few, side * high + 2, *padded.shape[2:])
 
-    def convolved(x: jax.Array) -> jax.Array:
-        below, right = side * rows + 1 - height, side * columns + 1 - width
-        x = jnp.pad(x, ((0, 0), (1, below), (1, right), (0, 0)))
-        found = []
-        for row, kernel in zip(_combined(ahead, _taps(x, side, rows, 1)), kernels):
+    def convolved(block: jax.Array) -> jax.Array:
+        start = block // bands * few, block % bands * side * high, 0, 0
+        x, found = jax.lax.dynamic_slice(padded, start, shape), []
+        for row, kernel in zip(_combined(ahead, _taps(x, side, high, 1)), kernels):
             tiles = _combined(ahead, _taps(row, side, columns, 2))
             found.append(_combined(back, tiles.reshape(side + 2, -1, channels) @ kernel))
-        y = _combined(back, found).reshape(side, side, -1, rows, columns, kernel.shape[-1])
-        y = y.transpose(2, 3, 0, 4, 1, 5).reshape(-1, side * rows, side * columns, y.shape[-1])
-        return y[:, :height, :width]
+        y = _combined(back, found).reshape(side, side, few, high, columns, kernels.shape[-1])
+        return y.transpose(2, 3, 0, 4, 1, 5)
 
-    few = math.gcd(batch, max(1, _TILES // (rows * columns)))
-    y = jax.lax.map(convolved, x.reshape(-1, few, height, width, channels))
-    return y.reshape(batch, height, width, -1)
+    y = jax.lax.map(convolved, jnp.arange(batch // few * bands))
+    return y.reshape(batch, side * rows, side * columns, -1)[:, :height, :width]
 
 
 def _taps(x: jax.Array, side: int, tiles: int, axis: int) -> list[jax.Array]:

@@ -5,6 +5,7 @@ Source: Duta et al., "Improved Residual Networks", arXiv 2004.04989, as built by
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ _SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on
 # On a CPU, inference at stride 1 by Winograd takes this share of the time of XLA's convolution (8
 # or 16 images, one core, JAX 0.10): 112x112x64 .77, 56x56x64 .70, 28x28x128 .42 by tiles of 4;
 # 14x14x256 .55 by tiles of 2, of which fewer hang over the edge. 7x7x512 takes 1.04.
+_PIXELS = 112**2  # of the images that pass through the first stage at a time on a CPU: more take
+# half as long again, because their maps leave the cache
 _PREPARED = "prepared"  # the collection of transformed kernels
 _LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
 
@@ -139,12 +142,11 @@ class IResNet(nn.Module):
         conv = functools.partial(Convolution, dtype=self.dtype, train=train)
 
         widths = _widths(self.width)
-        x = conv(widths[0], 3, name="stem_conv")(x)
-        x = PReLU(name="stem_prelu")(norm("stem_bn")(x))
-        taps = {}
-        for stage, (count, filters) in enumerate(zip(self.blocks, widths, strict=True), 1):
-            for block in range(count):
-                stride, name = (2 if block == 0 else 1), f"stage{stage}_block{block}"
+
+        def stage(x: jax.Array, number: int) -> jax.Array:
+            filters = widths[number - 1]
+            for block in range(self.blocks[number - 1]):
+                stride, name = (2 if block == 0 else 1), f"stage{number}_block{block}"
                 y = conv(filters, 3, name=f"{name}_conv1")(norm(f"{name}_bn1")(x))
                 y = PReLU(name=f"{name}_prelu")(norm(f"{name}_bn2")(y))
                 y = norm(f"{name}_bn3")(conv(filters, 3, stride, name=f"{name}_conv2")(y))
@@ -152,7 +154,23 @@ class IResNet(nn.Module):
                     x = conv(filters, 1, stride, name=f"{name}_shortcut_conv")(x)
                     x = norm(f"{name}_shortcut_bn")(x)
                 x = x + y
-            taps[f"conv{stage}"] = x
+            return x
+
+        def first(module: nn.Module, carry: None, x: jax.Array) -> tuple[None, jax.Array]:
+            x = conv(widths[0], 3, name="stem_conv")(x)
+            return carry, stage(PReLU(name="stem_prelu")(norm("stem_bn")(x)), 1)
+
+        inference = not (train or self.is_initializing())
+        few = _together(x, widths[0]) if inference and self.dtype == jnp.float32 else len(x)
+        if few < len(x):
+            grouped = x.reshape(-1, few, *x.shape[1:])
+            groups = nn.scan(first, variable_broadcast=True, split_rngs={})(self, None, grouped)[1]
+            x = groups.reshape(-1, *groups.shape[2:])
+        else:
+            x = first(self, None, x)[1]
+        taps = {"conv1": x}
+        for number in (2, 3, 4):
+            x = taps[f"conv{number}"] = stage(x, number)
         x = norm("final_bn")(x)
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(self.embedding_size, dtype=self.dtype, name="embedding")(x)
@@ -175,6 +193,13 @@ def prepared(network: IResNet, variables: Any, size: int) -> Any:
         return network.apply(variables, jnp.zeros((1, size, size, 3)), mutable=[_PREPARED])[1]
 
     return {**variables, **jax.jit(transformed)(variables)}
+
+
+def _together(x: jax.Array, filters: int) -> int:
+    """How many of the images pass through the first stage at a time: on a CPU what caches hold."""
+    if jax.default_backend() != "cpu" or filters < _MANY:
+        return len(x)
+    return math.gcd(len(x), max(1, _PIXELS // math.prod(x.shape[1:3])))
 
 
 def _widths(width: float) -> list[int]:

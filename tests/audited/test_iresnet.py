@@ -73,15 +73,19 @@ def test_small_maps_are_trained_as_large_ones_are(monkeypatch):
 
 
 def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
-    """Both sizes of tiles, with kernels that are kept and without; training does not take it."""
+    """Both sizes of tiles, kernels that are kept or not, four images at a time in the first stage.
+
+    Training does not take it.
+    """
     architecture = {"name": "iresnet18", "width": 1 / 16, "embedding_size": 8, "input_size": 56}
     model = iresnet_model.make(architecture, iresnet_model.init(architecture, 0))
     module = iresnet("iresnet18", width=1 / 16, embedding_size=8)
-    x = np.random.default_rng(0).standard_normal((2, 56, 56, 3)).astype("f")
-    sides, kernels = [], []
+    x = np.random.default_rng(0).standard_normal((8, 56, 56, 3)).astype("f")
+    sides, kernels, together = [], [], []
 
     def convolve(x, transformed):
         sides.append((x.shape[1], len(transformed) - 2))
+        together.append(len(x))
         return original[0](x, transformed)
 
     def transform(kernel, side):
@@ -98,6 +102,7 @@ def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
     assert not sides and set(module.init(jax.random.key(0), x)) == {"params", "batch_stats"}
     found = [module.apply(model.variables, x)]
     assert set(sides) == {(56, 4), (28, 4), (14, 2)}
+    assert set(together) == {4, 8}
     variables = model.prepare(model.variables)
     kernels.clear()
     found.append(module.apply(variables, x))
