@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data_pipelines import loader
 from data_pipelines.sources import Subset
-from mint_jax import aad, lab
+from mint_jax import aad, lab, parallel
 from mint_jax.audited import AuditedModel
 from mint_jax.audited.model import resize
 from mint_jax.evidence import metrics
@@ -26,6 +26,14 @@ def read_images(source: Any, rows: np.ndarray, size: int, workers: int) -> np.nd
         mask = batch["_mask"]
         images[batch["index"][mask]] = np.asarray(shrink(batch["image"]))[mask]
     return images
+
+
+def divide_reading(source: Any, rows: np.ndarray, size: int, workers: int) -> np.ndarray:
+    """What `read_images` gives; each process reads a part of it, and all come to it."""
+    own = rows[parallel.own_rows(len(rows), _BATCH)]
+    images = read_images(source, own, size, workers)
+    parallel.barrier("read")
+    return parallel.gather_rows(images, len(rows))
 
 
 def outcomes(

@@ -136,7 +136,7 @@ def _train(config: ConfigDict, source: Any, workdir: Path, folder: Path) -> None
     split = draw_split(source, config.split)
     members, others = split_rows(source, split)
     size = training.architecture["input_size"]
-    images = lab_images.read_images(source, members, size, config.workers)
+    images = lab_images.divide_reading(source, members, size, config.workers)
     labels = class_labels(source, members, config.labels)
     with contextlib.closing(Metrics(workdir)) as metrics:
 

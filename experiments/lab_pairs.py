@@ -180,7 +180,7 @@ class Models:
     @functools.cached_property
     def _images(self) -> np.ndarray:
         size, n = self._config.training.architecture.input_size, len(self.identities)
-        return lab_images.read_images(self._source, np.arange(n), size, self._workers)
+        return lab_images.divide_reading(self._source, np.arange(n), size, self._workers)
 
     @functools.cached_property
     def _pixels(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from data_pipelines.attributes import attribute_labels, named_attributes
 from data_pipelines.errors import InputError as DataError
 from experiments import lab_images, lab_leakage, lab_models
-from mint_jax import audited, lab
+from mint_jax import audited, lab, parallel
 from mint_jax.audited.spec import SHIPPED
 from mint_jax.errors import InputError
 from mint_jax.lab.training import epoch_rows
@@ -95,6 +95,21 @@ def test_attributes_are_decade_gender_and_race():
         "race": ["Asian", "White"],
     }
     assert named_attributes(["34_1_2_x.jpg", "face.jpg"]) == {}
+
+
+def test_processes_that_divide_the_reading_get_the_images_of_one(monkeypatch):
+    source, parts = Noise(100), []
+    rows = np.arange(len(source))[::-1]
+    whole = lab_images.divide_reading(source, rows, 28, workers=0)
+    np.testing.assert_array_equal(whole, lab_images.read_images(source, rows, 28, workers=0))
+    monkeypatch.setattr(parallel, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "barrier", lambda name: None)
+    monkeypatch.setattr(parallel, "gather_rows", lambda own, count: parts.append(own))
+    for process in range(2):
+        monkeypatch.setattr(parallel, "process_index", lambda process=process: process)
+        lab_images.divide_reading(source, rows, 28, workers=0)
+    assert [len(part) for part in parts] == [256, 256]
+    np.testing.assert_array_equal(np.concatenate(parts)[: len(rows)], whole)
 
 
 @pytest.fixture(scope="module")
