@@ -22,6 +22,7 @@ from mint_jax import memory
 from mint_jax.errors import InputError
 
 AXIS = "devices"
+JOIN_SECONDS = 300  # how long processes wait until all have come
 HEARTBEAT_SECONDS = 60  # how long after one process dies the others learn of it, and end
 _STOPPING_SECONDS = 20  # of the grace that clusters give, some time to save in is left
 _PIECE_BYTES = 1 << 26
@@ -33,7 +34,8 @@ _meetings = itertools.count()
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
     """Makes this process one of several; to be called before anything uses a device.
 
-    What is None is found out under Slurm, Open MPI, TPU VMs and GKE.
+    What is None is found out under Slurm, Open MPI, TPU VMs and GKE. JAX ends this process with a
+    trace of its stack when it has waited longer than `JOIN_SECONDS`.
 
     Args:
       coordinator: host:port of process 0, where it will listen.
@@ -47,7 +49,11 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=JOIN_SECONDS + 10,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
         raise InputError(

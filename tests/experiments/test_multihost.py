@@ -220,6 +220,15 @@ def test_a_dead_process_ends_the_others_with_the_reason(extract, tmp_path):
     assert "heartbeat" in errors
 
 
+def test_a_process_that_nobody_joins_ends_in_one_line(extract, tmp_path):
+    script = f"from mint_jax import parallel\nparallel.JOIN_SECONDS = 1\n{MAIN}"
+    where = f"--coordinator=127.0.0.1:{free_port()}"
+    run = extract(tmp_path, [where, "--processes=2", "--process=0"], script)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert errors == "error: not all processes came within 1 seconds; those that failed say why\n"
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
