@@ -1,11 +1,11 @@
 """3x3 convolutions by Winograd's minimal filtering, which multiplies less often; NHWC, padding 1.
 
 Tiles of `side` x `side` results take (side + 2)^2 products a pair of channels, not 9 * side^2: 2.25
-times fewer for 2, 4 times fewer for 4. The products of a row of the tiles are one batched matrix
-product; what comes before and after is sums. Source: Lavin and Gray, "Fast Algorithms for
-Convolutional Neural Networks", arXiv 1509.09308. On the points of tiles of 4 float32 rounds four
-times less than on the usual 0, 1, -1, 2, -2; why points matter: Barabasz et al., "Error Analysis
-and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", arXiv 1803.10986.
+times fewer for 2, 4 times fewer for 4. The products are one batched matrix product; what comes
+before and after is sums. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks", arXiv 1509.09308. On the points of tiles of 4 float32 rounds four times less than on the
+usual 0, 1, -1, 2, -2; why points matter: Barabasz et al., "Error Analysis and Improving the
+Accuracy of Winograd Convolution for Deep Neural Networks", arXiv 1803.10986.
 """
 
 import functools
@@ -40,7 +40,7 @@ def convolve(x: jax.Array, kernels: jax.Array) -> jax.Array:
     Returns:
       (B, H, W, features).
     """
-    side = len(kernels) - 2
+    side, points = len(kernels) - 2, len(kernels) ** 2
     ahead, _, back = matrices(_POINTS[side])
     batch, height, width, channels = x.shape
     rows, columns = -(-height // side), -(-width // side)
@@ -53,14 +53,17 @@ def convolve(x: jax.Array, kernels: jax.Array) -> jax.Array:
 
     def convolved(block: jax.Array) -> jax.Array:
         start = block // bands * few, block % bands * side * high, 0, 0
-        x, found = jax.lax.dynamic_slice(padded, start, shape), []
-        for row, kernel in zip(_combined(ahead, _taps(x, side, high, 1)), kernels):
-            tiles = _combined(ahead, _taps(row, side, columns, 2))
-            found.append(_combined(back, tiles.reshape(side + 2, -1, channels) @ kernel))
-        y = _combined(back, found).reshape(side, side, few, high, columns, kernels.shape[-1])
+        x = jax.lax.dynamic_slice(padded, start, shape)
+        taps = (_taps(row, side, columns, 2) for row in _combined(ahead, _taps(x, side, high, 1)))
+        tiles = jnp.stack([_combined(ahead, row) for row in taps]).reshape(points, -1, channels)
+        products = tiles @ kernels.reshape(points, channels, -1)
+        parts = products.reshape(*kernels.shape[:2], -1, kernels.shape[-1])
+        y = _combined(back, [_combined(back, row) for row in parts])
+        y = y.reshape(side, side, few, high, columns, -1)
         return y.transpose(2, 3, 0, 4, 1, 5)
 
-    y = jax.lax.map(convolved, jnp.arange(batch // few * bands))
+    blocks = jnp.arange(batch // few * bands)
+    y = jax.lax.map(convolved, blocks) if len(blocks) > 1 else convolved(blocks[0])
     return y.reshape(batch, side * rows, side * columns, -1)[:, :height, :width]
 
 

@@ -29,10 +29,11 @@ _SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on
 # On a CPU, inference at stride 1 by Winograd takes this share of the time of XLA's convolution (8
 # or 16 images, one core, JAX 0.10): 112x112x64 .77, 56x56x64 .70, 28x28x128 .42 by tiles of 4;
 # 14x14x256 .55 by tiles of 2, of which fewer hang over the edge. 7x7x512 takes 1.04.
-_PIXELS = 112**2  # of the images that pass through the first stage at a time on a CPU: more take
-# half as long again, because their maps leave the cache
-_PREPARED = "prepared"  # the collection of transformed kernels
 _LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
+_PREPARED = "prepared"  # the collection of transformed kernels
+# Images pass through the first stage so many at a time on a CPU: the maps of more leave the cache,
+# and then the stage takes half as long again.
+_PIXELS = 112**2
 
 
 class PReLU(nn.Module):
