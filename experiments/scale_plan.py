@@ -12,12 +12,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
 from absl import flags
 
 from experiments import cli, scale_parts, scale_rows
+from experiments.scale_rows import Line
 from mint_jax.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of scale.json", required=True)
@@ -47,47 +46,16 @@ _NUMBERS = flags.DEFINE_integer(
     lower_bound=1,
 )
 
-_SQUARED = ("compare",)  # works whose time grows with the square of the images
-_TELLING = 100_000  # images; below it memory grows because buffers fill
-_MB = 2**20
 _MADE = "arithmetic"
 
 Row = tuple[str, str, Callable[[int], str]]  # quantity, kind, what it is for some accelerators
-
-
-class Line(NamedTuple):
-    """A work as a straight line over the sizes that were measured.
-
-    Attributes:
-      sizes: images, ascending.
-      seconds: for an image; for a pair of images where a work compares each with each.
-      start: seconds that do not depend on them.
-      peak: bytes of memory at the largest size.
-      growth: bytes of memory for an image, between the two largest sizes.
-      disk: bytes for an image of what is left, at the largest size; None where nothing is.
-      cores: that were used.
-    """
-
-    sizes: tuple[int, ...]
-    seconds: float
-    start: float
-    peak: float
-    growth: float
-    disk: float | None
-    cores: int
-
-    def memory(self, images: int) -> float | None:
-        """Bytes; None where no size was large enough to tell growth from what a start takes."""
-        if self.sizes[-1] < _TELLING:
-            return None
-        return self.peak + max(0.0, self.growth) * (images - self.sizes[-1])
 
 
 def main(argv: Sequence[str]) -> None:
     """Prints what was measured, and the plan."""
     del argv
     path, texts = Path(_WORKDIR.value) / "scale.json", _DEVICES.value
-    found = lines(scale_rows.read(path))
+    found = scale_rows.lines(scale_rows.read(path))
     if "read" not in found:
         raise InputError(f"{path}: experiments.scale --works=read at two sizes is missing")
     if not (texts and all(text.isdecimal() and int(text) for text in texts)):
@@ -101,30 +69,6 @@ def main(argv: Sequence[str]) -> None:
         print(f"| {name} | {kind} | " + " | ".join(map(of, devices)) + " |")
 
 
-def lines(rows: Sequence[Mapping[str, Any]]) -> dict[str, Line]:
-    """{work: its line} for every work that was measured at two sizes at least."""
-    found = {}
-    for work in dict.fromkeys(row["work"] for row in rows):
-        own = sorted((row for row in rows if row["work"] == work), key=lambda row: row["images"])
-        if len(own) < 2:
-            continue
-        sizes, seconds, peaks = (
-            np.array([row[name] for row in own], float) for name in ("images", "seconds", "peak_mb")
-        )
-        slope, start = np.polyfit(_pairs(sizes) if work in _SQUARED else sizes, seconds, 1)
-        last = own[-1]
-        found[work] = Line(
-            sizes=tuple(row["images"] for row in own),
-            seconds=float(slope),
-            start=float(start),
-            peak=float(peaks[-1]) * _MB,
-            growth=float((peaks[-1] - peaks[-2]) * _MB / (sizes[-1] - sizes[-2])),
-            disk=None if last["disk_mb"] is None else last["disk_mb"] * _MB / last["images"],
-            cores=last["cores"],
-        )
-    return found
-
-
 def _measured(found: Mapping[str, Line]) -> Iterator[str]:
     yield "Measured, one run a size; time fitted over all sizes, memory between the two largest."
     yield ""
@@ -135,7 +79,7 @@ def _measured(found: Mapping[str, Line]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for work, line in found.items():
         sizes = ", ".join(f"{size:,}" for size in line.sizes)
-        micro = f"{1e6 * line.seconds:,.3g}" + (" a pair" if work in _SQUARED else "")
+        micro = f"{1e6 * line.seconds:,.3g}" + (" a pair" if work in scale_rows.SQUARED else "")
         disk = "none" if line.disk is None else f"{line.disk:,.0f}"
         yield (
             f"| {work} | {sizes} | {line.cores} | {micro} | {line.start:.1f} "
@@ -175,7 +119,7 @@ def _single(found: Mapping[str, Line]) -> Iterator[Row]:
         if work in found:
             yield f"{work}, one process", _MADE, _same(_time(n * found[work].seconds))
     if "compare" in found:
-        seconds = float(_pairs(n)) * found["compare"].seconds
+        seconds = float(scale_rows.pairs(n)) * found["compare"].seconds
         yield "compare: each with each, one process", _MADE, _same(_time(seconds))
     if "search" in found:
         line = found["search"]
@@ -203,10 +147,6 @@ def _room(found: Mapping[str, Line]) -> Iterator[Row]:
 def _same(text: str) -> Callable[[int], str]:
     """A figure that does not depend on how many accelerators there are."""
     return lambda devices: text
-
-
-def _pairs(images: Any) -> Any:
-    return images * (images - 1) / 2
 
 
 def _time(seconds: float) -> str:

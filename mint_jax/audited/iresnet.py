@@ -31,8 +31,8 @@ _SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on
 # 14x14x256 .55 by tiles of 2, of which fewer hang over the edge. 7x7x512 takes 1.04.
 _LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
 _PREPARED = "prepared"  # the collection of transformed kernels
-# Images pass through the first stage so many at a time on a CPU: the maps of more leave the cache,
-# and then the stage takes half as long again.
+# Images pass through the first stage so many at a time where there are such kernels, so on a CPU:
+# the maps of more leave the cache, and then the stage takes half as long again.
 _PIXELS = 112**2
 
 
@@ -161,8 +161,9 @@ class IResNet(nn.Module):
             x = conv(widths[0], 3, name="stem_conv")(x)
             return carry, stage(PReLU(name="stem_prelu")(norm("stem_bn")(x)), 1)
 
-        inference = not (train or self.is_initializing())
-        few = _together(x, widths[0]) if inference and self.dtype == jnp.float32 else len(x)
+        few = len(x)
+        if _PREPARED in self.variables:
+            few = math.gcd(few, max(1, _PIXELS // math.prod(x.shape[1:3])))
         if few < len(x):
             grouped = x.reshape(-1, few, *x.shape[1:])
             groups = nn.scan(first, variable_broadcast=True, split_rngs={})(self, None, grouped)[1]
@@ -182,6 +183,8 @@ class IResNet(nn.Module):
 def prepared(network: IResNet, variables: Any, size: int) -> Any:
     """The variables for inference, with all kernels that Winograd's convolutions take, transformed.
 
+    With them images pass through the first stage in groups, by a scan.
+
     Args:
       network: the IResNet.
       variables: {"params", "batch_stats"}; without what this adds they give the same, more slowly.
@@ -194,13 +197,6 @@ def prepared(network: IResNet, variables: Any, size: int) -> Any:
         return network.apply(variables, jnp.zeros((1, size, size, 3)), mutable=[_PREPARED])[1]
 
     return {**variables, **jax.jit(transformed)(variables)}
-
-
-def _together(x: jax.Array, filters: int) -> int:
-    """How many of the images pass through the first stage at a time: on a CPU what caches hold."""
-    if jax.default_backend() != "cpu" or filters < _MANY:
-        return len(x)
-    return math.gcd(len(x), max(1, _PIXELS // math.prod(x.shape[1:3])))
 
 
 def _widths(width: float) -> list[int]:

@@ -38,6 +38,7 @@ class Scalars(Extractor):
         self.reduce = "max"
         self.chunk = per_device_batch * parallel.device_count()
         self._program = parallel.pmap(self._apply)
+        self._prepare = lambda variables: variables  # whose groups of images would not be read
         self._variables = parallel.replicate(model.variables)
 
 

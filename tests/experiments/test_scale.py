@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import scale_parts, scale_plan
+from experiments import scale_parts, scale_rows
 from experiments.benchmarks import packs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ def test_lines_through_what_was_measured():
     rows += measured("compare", lambda n: 1 + 1e-6 * n * (n - 1) / 2, lambda n: 300.0)
     rows += measured("read", lambda n: n / 1000, lambda n: 200.0, sizes=(1000, 2000))
     rows += measured("labels", lambda n: 1.0, lambda n: 200.0, sizes=(1000,))
-    found = scale_plan.lines(rows)
+    found = scale_rows.lines(rows)
     assert list(found) == ["extract", "compare", "read"]  # one size makes no line
     line = found["extract"]
     assert (line.seconds, line.start) == pytest.approx((1 / 500, 5))
