@@ -104,7 +104,7 @@ def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
     assert set(sides) == {(56, 4), (28, 4), (14, 2)}
     assert set(together) == {8}
     variables = model.prepare(model.variables)
-    kernels.clear()
+    kernels.clear(), together.clear()
     found.append(module.apply(variables, x))
     assert not kernels and set(together) == {4, 8}
     for values in found:
