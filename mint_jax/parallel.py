@@ -65,9 +65,8 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
 def divide_cores() -> None:
     """Makes each core of a CPU a device, up to `_CORES`; to be called before anything uses one.
 
-    One program leaves a second core idle for a third of the time where it waits for memory; two
-    programs, each with half of the images, do not. What the user chose stays, and accelerators do
-    not mind.
+    One program leaves cores idle where its products wait for what lies between them; programs that
+    share the images do not. What the user chose stays, and accelerators do not mind.
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,7 +6,7 @@ Source: Duta et al., "Improved Residual Networks", arXiv 2004.04989, as built by
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -26,13 +26,13 @@ BLOCKS = {
 STAGES = ("conv1", "conv2", "conv3", "conv4")
 _FILTERS = (64, 128, 256, 512)
 _SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on a CPU
-# On a CPU, inference at stride 1 by Winograd takes this share of the time of XLA's convolution (8
-# or 16 images, one core, JAX 0.10): 112x112x64 .77, 56x56x64 .70, 28x28x128 .42 by tiles of 4;
-# 14x14x256 .55 by tiles of 2, of which fewer hang over the edge. 7x7x512 takes 1.04.
+# On a CPU, inference at stride 1 by Winograd: tiles of 4 on maps from `_WIDE` pixels on, of 2 where
+# maps are smaller and more would hang over the edge. Rows winograd_* of `make benchmark` hold each
+# against XLA's convolution and the other tile.
 _LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
 _PREPARED = "prepared"  # the collection of transformed kernels
-# Images pass through the first stage so many at a time where there are such kernels, so on a CPU:
-# the maps of more leave the cache, and then the stage takes half as long again.
+# Images pass through the first stage so many pixels at a time where there are such kernels, so on a
+# CPU: the maps of more leave the cache.
 _PIXELS = 112**2
 
 
@@ -87,7 +87,7 @@ class Convolution(nn.Module):
         return large and self.stride == 1 and x.dtype == jnp.float32 and not self.train
 
     def _transformed(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
-        """The kernel as Winograd's convolution takes it, which `prepared` may have kept."""
+        """The kernel as Winograd's convolution takes it, which `preparation` may have kept."""
         transform = functools.partial(winograd.transformed, kernel, 4 if x.shape[1] >= _WIDE else 2)
         keeps = self.is_mutable_collection(_PREPARED) and not self.is_initializing()
         if not (keeps or self.has_variable(_PREPARED, "kernel")):
@@ -141,7 +141,6 @@ class IResNet(nn.Module):
             )
 
         conv = functools.partial(Convolution, dtype=self.dtype, train=train)
-
         widths = _widths(self.width)
 
         def stage(x: jax.Array, number: int) -> jax.Array:
@@ -180,23 +179,26 @@ class IResNet(nn.Module):
         return x.astype(jnp.float32), taps
 
 
-def prepared(network: IResNet, variables: Any, size: int) -> Any:
-    """The variables for inference, with all kernels that Winograd's convolutions take, transformed.
-
-    With them images pass through the first stage in groups, by a scan.
+def preparation(network: IResNet, size: int) -> Callable[[Any], Any]:
+    """What transforms, for inference, all kernels that Winograd's convolutions take.
 
     Args:
       network: the IResNet.
-      variables: {"params", "batch_stats"}; without what this adds they give the same, more slowly.
       size: side of the network's input.
+
+    Returns:
+      A function of the variables {"params", "batch_stats"}. With what it adds to them they give
+      the same, faster, and images pass through the first stage in groups, by a scan. One program
+      serves all variables of a network.
     """
     if jax.default_backend() != "cpu" or max(_widths(network.width)) < _MANY:
-        return variables
+        return lambda variables: variables
 
+    @jax.jit
     def transformed(variables: Any) -> Any:
         return network.apply(variables, jnp.zeros((1, size, size, 3)), mutable=[_PREPARED])[1]
 
-    return {**variables, **jax.jit(transformed)(variables)}
+    return lambda variables: {**variables, **transformed(variables)}
 
 
 def _widths(width: float) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from mint_jax import parallel
-from mint_jax.audited.iresnet import STAGES, iresnet, prepared
+from mint_jax.audited.iresnet import STAGES, iresnet, preparation
 from mint_jax.audited.model import AuditedModel, Preprocessing, digest
 from mint_jax.errors import InputError
 
@@ -58,7 +58,7 @@ def make(
         input_size=architecture["input_size"],
         preprocessing=preprocessing or Preprocessing(),
         forward=forward,
-        prepare=lambda variables: prepared(network, variables, architecture["input_size"]),
+        prepare=preparation(network, architecture["input_size"]),
         redraw=functools.partial(init, architecture),
         architecture=architecture,
         info=info,

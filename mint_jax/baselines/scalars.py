@@ -38,7 +38,8 @@ class Scalars(Extractor):
         self.reduce = "max"
         self.chunk = per_device_batch * parallel.device_count()
         self._program = parallel.pmap(self._apply)
-        self._prepare = lambda variables: variables  # whose groups of images would not be read
+        # What is read within the network would be hidden by the scan that prepared kernels bring.
+        self._prepare = lambda variables: variables
         self._variables = parallel.replicate(model.variables)
 
 
