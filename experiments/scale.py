@@ -50,11 +50,14 @@ def main(argv: Sequence[str]) -> None:
     sizes, workdir = _checked(), Path(_WORKDIR.value)
     workdir.mkdir(parents=True, exist_ok=True)
     output = workdir / "scale.json"
+    of = {"audited": _AUDITED.value, "auditor": _AUDITOR.value, "reduce": _REDUCE.value}
     found = {(row["work"], row["images"]): row for row in scale_rows.read(output)}
+    if any(row["of"] != of for row in found.values()):
+        raise InputError(f"{output}: its rows are of other networks; choose another workdir")
 
     def keep(row: dict[str, Any]) -> None:
         described = versions.describe(device=False)
-        row |= {"cores": len(os.sched_getaffinity(0)), **described}
+        row |= {"cores": len(os.sched_getaffinity(0)), "of": of, **described}
         found[row["work"], row["images"]] = row
         output.write_text(json.dumps({"rows": list(found.values())}, indent=1) + "\n")
         print(_line(row), flush=True)

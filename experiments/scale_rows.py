@@ -46,7 +46,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     """Rows of a scale.json; none where there is no file.
 
     Each is {"work", "images", "seconds", "images_per_second", "peak_mb": of the process, "disk_mb":
-    of what it left, or None, "cores", "date", "versions"}; MB are 2**20 bytes.
+    of what it left, or None, "cores", "of": {"audited", "auditor", "reduce"}, "date", "versions"};
+    MB are 2**20 bytes.
 
     Raises:
       InputError: it is something else.
@@ -54,7 +55,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads(path.read_text())["rows"] if path.exists() else []
         for row in found:
-            row["work"], row["images"], row["seconds"], row["peak_mb"], row["disk_mb"], row["cores"]
+            row["work"], row["images"], row["seconds"], row["peak_mb"], row["disk_mb"]
+            row["cores"], row["of"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: no rows of this command, move it away: {error}") from None
     return found

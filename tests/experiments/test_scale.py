@@ -96,6 +96,7 @@ def test_rows_of_several_runs(tmp_path):
     of = {(row["work"], row["images"]): row for row in rows}
     works = ("extract", "score", "split")
     assert list(of) == [*((work, n) for n in (3, 6) for work in works), ("open", 50)]
+    assert all(row["of"]["audited"] == "embedded" for row in rows)
     for work in ("extract", "score"):
         row = of[work, 6]
         assert (row["seconds"], row["peak_mb"], row["disk_mb"]) == (4.0, 306.0, 6.0)
@@ -109,6 +110,8 @@ def test_rows_of_several_runs(tmp_path):
     assert done.returncode == 0 and "written" not in done.stdout
     again = json.loads((tmp_path / "scale.json").read_text())["rows"]
     assert again[:-1] == rows and again[-1]["work"] == "read"
+    refused = command(tmp_path, "--sizes=6", "--works=read", "--index=0", "--audited=other")
+    assert refused.returncode == 1 and "its rows are of other networks" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -128,7 +131,7 @@ def test_bad_input_is_one_line(tmp_path, flag, words):
 
 def measured(work, time, peak, disk=None, sizes=(1000, 10_000, 100_000)):
     return [
-        {"work": work, "images": n, "seconds": time(n), "peak_mb": peak(n), "cores": 2}
+        {"work": work, "images": n, "seconds": time(n), "peak_mb": peak(n), "cores": 2, "of": {}}
         | {"disk_mb": disk and disk * n}
         for n in sizes
     ]
