@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.races import Peer, Race, check_same, seconds
-from mint_jax import patches
+from mint_jax import parallel, patches, winograd
 from mint_jax.auditors import cosines
 
 _CHUNK = 2000  # queries that are searched for at one time
@@ -45,17 +45,44 @@ def small_maps(batch: int = 128, side: int = 2, channels: int = 128) -> Race:
     x = jnp.asarray(draws.standard_normal((batch, side, side, channels), np.float32))
     kernel = jnp.asarray(draws.standard_normal((3, 3, channels, channels), np.float32))
 
-    def xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        numbers = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
-
     def trained(convolve: Callable) -> Callable[[], Any]:
         loss = jax.jit(jax.grad(lambda x, k: (convolve(x, k) ** 2).mean(), (0, 1)))
         return lambda: jax.block_until_ready(loss(x, kernel))
 
-    runs = trained(lambda x, k: patches.convolve(x, k, 1)), trained(xla)
+    runs = trained(lambda x, k: patches.convolve(x, k, 1)), trained(_by_xla)
     for gradients in zip(*(run() for run in runs)):
         check_same(*gradients, "small_maps")
     words = f"3x3 convolution of {side}x{side}x{channels} with gradients, as a matrix product"
     ours, reference = map(seconds, runs)
     return Race(words, "s", batch, ours, [Peer("XLA's convolution", reference)])
+
+
+def tiles(side: int, channels: int, tile: int, batch: int = 8) -> Race:
+    """A 3x3 convolution of inference by Winograd, its kernel transformed before.
+
+    Beside XLA's, and tiles of the other side; each device has `batch` images.
+    """
+    draws = np.random.default_rng(0)
+    devices, other = parallel.device_count(), 6 - tile
+    x = jnp.asarray(draws.standard_normal((devices, batch, side, side, channels), np.float32))
+    kernel = jnp.asarray(draws.standard_normal((3, 3, channels, channels), np.float32))
+
+    def run(convolve: Callable, kernel: jax.Array) -> Callable[[], jax.Array]:
+        program, kernels = parallel.pmap(convolve), parallel.replicate(kernel)
+        return lambda: jax.block_until_ready(program(x, kernels))
+
+    ours, others = (run(winograd.convolve, winograd.transformed(kernel, n)) for n in (tile, other))
+    xla = run(_by_xla, kernel)
+    for peer in (xla, others):
+        check_same(ours(), peer(), f"tiles of {tile}")
+    words = f"3x3 convolution of {side}x{side}x{channels} by Winograd in tiles of {tile}"
+    peers = [
+        Peer("XLA's convolution", seconds(xla)),
+        Peer(f"tiles of {other}", seconds(others), suffix="_other"),
+    ]
+    return Race(words, "s", batch * devices, seconds(ours), peers, turns=21)
+
+
+def _by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)

@@ -21,6 +21,11 @@ SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
         "start": commands.start,
         "search": lambda folder: products.search(),
         "small_maps": lambda folder: products.small_maps(),
+        "winograd_112": lambda folder: products.tiles(112, 64, tile=4, batch=1),
+        "winograd_56": lambda folder: products.tiles(56, 64, tile=4),
+        "winograd_28": lambda folder: products.tiles(28, 128, tile=4),
+        "winograd_14": lambda folder: products.tiles(14, 256, tile=2),
+        "winograd_7": lambda folder: products.tiles(7, 512, tile=2),
     },
     "gpu": {
         "extract_r100_gpu": lambda folder: accelerator.extract(256),

@@ -36,3 +36,24 @@ def test_bad_input_is_one_line(arguments, words, tmp_path):
     assert "Traceback" not in run.stderr + run.stdout
     (line,) = run.stderr.splitlines()
     assert line.startswith("error: ") and words in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices"),
+    [({}, min(8, len(os.sched_getaffinity(0)))), ({"JAX_NUM_CPU_DEVICES": "3"}, 3)],
+)
+def test_each_core_is_a_device_unless_the_user_says_otherwise(environment, devices):
+    given = {name: v for name, v in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+    code = (
+        "import jax\nfrom experiments import cli\n"
+        "cli.run(lambda argv: print(jax.device_count()), cores=True)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**given, **environment, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(run.stdout.split()[-1]) == devices

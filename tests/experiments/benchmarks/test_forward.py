@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from experiments.benchmarks import accelerator, forward, products
-from mint_jax import aad
+from mint_jax import aad, winograd
 from mint_jax.auditors import cosines
 
 SMALL = {"name": "iresnet18", "width": 0.0625, "embedding": 16, "size": 40}
@@ -90,3 +90,13 @@ def test_the_search_finds_what_the_product_finds(monkeypatch):
 def test_both_convolutions_have_the_same_gradients():
     race = products.small_maps(batch=3, channels=5)  # compares them
     assert race.ours() > 0 and race.peers[0].figure() > 0
+
+
+def test_tiles_of_either_side_give_what_xlas_convolution_gives(monkeypatch):
+    race = products.tiles(side=9, channels=5, tile=4, batch=2)  # compares them
+    xla, other = race.peers
+    assert race.n % 2 == 0 and race.ours() > 0 and xla.figure() > 0 and other.figure() > 0
+    exact = winograd.convolve
+    monkeypatch.setattr(winograd, "convolve", lambda x, kernels: exact(x, kernels)[:, :, ::-1])
+    with pytest.raises(ArithmeticError, match="tiles of 4"):
+        products.tiles(side=9, channels=5, tile=4, batch=2)
