@@ -45,7 +45,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     first = not parallel.process_index()
     if first:
         manifest.write(workdir / "manifest.json", parts, seed=config.seed, dropped=subject.dropped)
-    populations = _from_databases(read(subject, parts, config), parts, subject)
+    populations = _from_databases(read(subject, parts, config, workdir), parts, subject)
     plan = make_plan(config, subject.model)
     described = {"audited": describe(subject.model), **versions.describe()}
     tables, scores = {}, {}
@@ -154,9 +154,15 @@ def make_plan(config: ConfigDict, model: audited.AuditedModel) -> Plan:
 
 
 def read(
-    subject: audit_sets.AuditSet, parts: Mapping[str, Mapping[str, Any]], config: ConfigDict
+    subject: audit_sets.AuditSet,
+    parts: Mapping[str, Mapping[str, Any]],
+    config: ConfigDict,
+    folder: Path | None = None,
 ) -> dict[str, Population]:
-    """Reads the AAD of every image of `parts`, {population: {part: source}}."""
+    """Reads the AAD of every image of `parts`, {population: {part: source}}.
+
+    Maps for which memory has no room stay on the disk of `folder`.
+    """
     shown, maps = tuple(config.views), config.cnn_seeds > 0
     views = {"audited": View(subject.model, EVERYWHERE, maps, views=shown)}
     if "random_network" in config.controls:
@@ -175,6 +181,7 @@ def read(
         batch=config.per_device_batch,
         workers=config.workers,
         stores=[aad.open_store(base) for base in config.stores if base],
+        folder=folder,
     )
     return reader.populations(parts, _PEOPLE)
 
@@ -332,7 +339,7 @@ def train_one(config: ConfigDict, workdir: Path) -> dict:
     config = config.copy_and_resolve_references()
     config.update(controls=(), cnn_seeds=int(config.auditor == "cnn"))
     subject = dataclasses.replace(subject, **unused)
-    populations = read(subject, draw(subject, config), config)
+    populations = read(subject, draw(subject, config), config, workdir)
     job = (config.auditor, config.layer, 1)
     unfinished = workdir / "unfinished"
     with contextlib.closing(Metrics(workdir)) as metrics:

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_pipelines import loader
-from data_pipelines.alignment import SIZE
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Subset, open_source, origins
 from experiments.metrics import Metrics
 from experiments.waiting import Waiting
 from mint_jax import aad, audited, parallel, preemption
-from mint_jax.aad.extractor import apply_function
 
 
 @dataclass
@@ -134,7 +131,7 @@ def extract_source(
             model_name=model.name,
             source_fingerprint=source.fingerprint(),
             rows=len(source),
-            layers=_shapes(model, layers, reduce),
+            layers=aad.shapes(model, layers, reduce),
             reduce=reduce,
             dtype=dtype,
             per_device_batch=per_device_batch,
@@ -203,15 +200,6 @@ def _fill(
                 break
         writer.close()
         return waiting.share()
-
-
-def _shapes(
-    model: audited.AuditedModel, layers: Sequence[str], reduce: str
-) -> dict[str, tuple[int, ...]]:
-    """{layer: shape of one image's activations}."""
-    images = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
-    shapes = jax.eval_shape(apply_function(model, layers, reduce), model.variables, images)
-    return {layer: shapes[layer].shape[1:] for layer in layers}
 
 
 def _rows(store: aad.Store, shards: Sequence[int]) -> np.ndarray:

@@ -1,8 +1,11 @@
 """From sources of images to the AAD of populations: loader, extractors and stores, wired."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,11 +15,13 @@ from tqdm import tqdm
 from data_pipelines import loader
 from data_pipelines.errors import InputError
 from data_pipelines.sources import Concatenated, Subset, origins
-from mint_jax import aad, parallel
+from mint_jax import aad, memory, parallel
 from mint_jax.audited import AuditedModel
+from mint_jax.auditors import placement
 from mint_jax.baselines import Scalars
 from mint_jax.evidence.protocol import OUTCOME, Part, Readings
 
+_ROWS = 512  # that are read out of a store at one time
 EVERYWHERE = ("bank", "train", "validation", "threshold", "calibration", "test", "unused")
 
 
@@ -57,6 +62,7 @@ class Reader:
         batch: int,
         workers: int,
         stores: Sequence[aad.Store] = (),
+        folder: Path | None = None,
     ):
         """Prepares a reader.
 
@@ -68,10 +74,12 @@ class Reader:
           workers: Grain worker processes that decode or render.
           stores: activations that `experiments.extract` wrote; a network whose activations of all
             images are in them is not run again.
+          folder: where maps stay, in files without names, that are larger than their share of the
+            free memory; None keeps all in memory.
         """
         self._views, self._statistics = views, statistics
         self._batch, self._workers, self._stores = batch, workers, tuple(stores)
-        self._programs = {}
+        self._folder, self._programs = folder, {}
 
     def populations(
         self, groups: Mapping[str, Mapping[str, Any]], apart: int
@@ -107,22 +115,54 @@ class Reader:
 
     def _read(self, title: str, source: Any, maps: Mapping[str, bool]) -> Part:
         """What the views in `maps`, {name: whether maps are kept}, say of a source."""
-        own = parallel.own_rows(len(source), self._batch)
-        outs, measured = self._read_own(title, Subset(source, own), maps)
+        own = Subset(source, parallel.own_rows(len(source), self._batch))
+        outs, measured = self._read_own(title, own, maps, self._places(maps, len(source), len(own)))
         parallel.barrier("read")
         outs, measured = jax.tree.map(
-            lambda x: parallel.gather_rows(x, len(source)), (outs, measured)
+            lambda x: parallel.gather_rows(x, len(source), self._as(x)), (outs, measured)
         )
         readings = {k: _readings(out) for k, out in outs.items()}
         return Part(source.identities, readings, **{"pixels": _none(source)} | measured)
 
+    def _places(
+        self, maps: Mapping[str, bool], count: int, own: int
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """{view: {layer: (own, ...) in a file}} for the maps of `count` images; none in memory."""
+        views = {name: self._views[name] for name, kept in maps.items() if kept}
+        shapes = {
+            name: {k: s for k, s in aad.shapes(v.model, v.names, "map").items() if len(s) == 3}
+            for name, v in views.items()
+        }
+        sizes = [math.prod(s) for layers in shapes.values() for s in layers.values()]
+        room = placement.SHARE * parallel.free_memory()[1]
+        if self._folder is None or 4 * sum(sizes) * count <= room:
+            return {}
+        return {
+            name: {layer: memory.on_disk(self._folder, (own, *s)) for layer, s in layers.items()}
+            for name, layers in shapes.items()
+        }
+
+    def _as(self, array: np.ndarray) -> Callable[..., np.ndarray]:
+        """What makes an array that lives where this one does."""
+        if not placement.stored(array):
+            return np.empty
+        return lambda shape, dtype: memory.on_disk(self._folder, shape)
+
     def _read_own(
-        self, title: str, source: Any, maps: Mapping[str, bool]
+        self,
+        title: str,
+        source: Any,
+        maps: Mapping[str, bool],
+        places: Mapping[str, dict[str, np.ndarray]],
     ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
         """{view: {layer: (n, ...)}} and {statistic: (n, F)} of what this process reads."""
         reduce = {name: "map" if kept else "max" for name, kept in maps.items()}
-        outs = {k: self._stored(self._views[k], source, r) for k, r in reduce.items()}
-        running = {k: self._extractor(k, r) for k, r in reduce.items() if not outs[k]}
+        outs = {name: places.get(name, {}) for name in maps}
+        running = {
+            name: self._extractor(name, r)
+            for name, r in reduce.items()
+            if not self._restore(self._views[name], source, r, outs[name])
+        }
         statistics = {name: [] for name in self._statistics}
         if running or self._statistics:
             chunk = next((e.chunk for e in running.values()), self._batch)
@@ -150,8 +190,8 @@ class Reader:
             )
         return self._programs[key].with_variables(view.model.variables)
 
-    def _stored(self, view: View, source: Any, reduce: str) -> dict[str, np.ndarray]:
-        """{layer: (n, ...)} out of the stores; empty where they do not have all of it."""
+    def _restore(self, view: View, source: Any, reduce: str, out: dict[str, np.ndarray]) -> bool:
+        """Fills `out`, {layer: (n, ...)}, from the stores; False where they lack some of it."""
         model = view.model
         stores = {
             store.source_fingerprint: store
@@ -159,26 +199,26 @@ class Reader:
             if store.model_sha256 == model.sha256 and store.reduce in ("map", reduce)
         }
         if not stores or view.change or view.scalars:
-            return {}
+            return False
         pieces = origins(source, np.arange(len(source)))
         prints = [base.fingerprint() for base, _, _ in pieces]
         if not set(prints) <= set(stores):
-            return {}
+            return False
         for store in (stores[fingerprint] for fingerprint in prints):
             if missing := [name for name in view.names if name not in store.layers]:
                 raise InputError(f"{store.base}: the store lacks {', '.join(missing)} (views=?)")
-        out = {}
         for (base, rows, places), fingerprint in zip(pieces, prints):
             store = stores[fingerprint]
             for row in np.intersect1d(rows, list(store.bad)):
                 raise InputError(f"{base.keys[row]}: {store.bad[row][1]}")
-            for layer in view.names:
-                values = store.read(layer, rows)
+            for layer, i in itertools.product(view.names, range(0, len(rows), _ROWS)):
+                values = store.read(layer, rows[i : i + _ROWS])
                 if reduce == "max" and values.ndim == 4:
                     values = values.max(axis=(1, 2))
-                out.setdefault(layer, np.empty((len(source), *values.shape[1:]), np.float32))
-                out[layer][places] = values
-        return out
+                if layer not in out:
+                    out[layer] = np.empty((len(source), *values.shape[1:]), np.float32)
+                out[layer][places[i : i + _ROWS]] = values
+        return True
 
 
 def _readings(out: Mapping[str, np.ndarray]) -> Readings:

@@ -164,17 +164,24 @@ def own_rows(count: int, multiple: int) -> np.ndarray:
     return np.minimum(process_index() * share + np.arange(share), count - 1)
 
 
-def gather_rows(own: np.ndarray, count: int) -> np.ndarray:
+def gather_rows(
+    own: np.ndarray,
+    count: int,
+    new: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+) -> np.ndarray:
     """All rows (count, ...) of an array, of which each process has its `own_rows`.
 
-    Sent in pieces of `_PIECE_BYTES`, so that devices need not hold more.
+    Sent in pieces of `_PIECE_BYTES`, so that devices need not hold more, into what `new` makes.
     """
     if process_count() == 1:
         return own
+    whole = new((count, *own.shape[1:]), own.dtype)
     step = max(1, _PIECE_BYTES // max(1, own[:1].nbytes))
-    pieces = [gather(own[i : i + step]) for i in range(0, len(own), step)]
-    whole = np.concatenate(pieces, axis=1)
-    return whole.reshape(-1, *own.shape[1:])[:count]
+    for i in range(0, len(own), step):
+        for process, piece in enumerate(gather(own[i : i + step])):
+            place = whole[process * len(own) + i :][: len(piece)]
+            place[:] = piece[: len(place)]
+    return whole
 
 
 def device_count() -> int:

@@ -4,6 +4,7 @@ from mint_jax.aad.extractor import ALL_CONV as ALL_CONV
 from mint_jax.aad.extractor import Extractor as Extractor
 from mint_jax.aad.extractor import extract as extract
 from mint_jax.aad.extractor import make_extractor as make_extractor
+from mint_jax.aad.extractor import shapes as shapes
 from mint_jax.aad.store import Store as Store
 from mint_jax.aad.store import Writer as Writer
 from mint_jax.aad.store import create_or_open_store as create_or_open_store

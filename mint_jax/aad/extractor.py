@@ -22,6 +22,7 @@ from mint_jax.audited.model import resize
 from mint_jax.errors import InputError
 
 ALL_CONV = "all_conv"
+_IMAGE = jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
 _IN_FLIGHT = 2  # programs queued ahead of the copy to the host: enough to hide it, little memory
 
 
@@ -123,7 +124,7 @@ def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> C
             found[ALL_CONV, view] = jnp.concatenate([found[layer, view] for layer in conv], -1)
         return {name: found[wanted].astype(jnp.float32) for name, wanted in asked.items()}
 
-    jax.eval_shape(apply, model.variables, jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8))
+    jax.eval_shape(apply, model.variables, _IMAGE)
     return apply
 
 
@@ -159,6 +160,17 @@ def make_extractor(
       InputError: an unknown layer or view (the message lists the known ones) or `reduce`.
     """
     return Extractor(model, layers, reduce, per_device_batch)
+
+
+def shapes(
+    model: AuditedModel, layers: Sequence[str], reduce: str = "max"
+) -> dict[str, tuple[int, ...]]:
+    """{layer: shape of one image's activations}; nothing is computed.
+
+    Args and Raises as those of `make_extractor`.
+    """
+    found = jax.eval_shape(apply_function(model, layers, reduce), model.variables, _IMAGE)
+    return {layer: found[layer].shape[1:] for layer in layers}
 
 
 def extract(

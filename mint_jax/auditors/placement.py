@@ -11,7 +11,7 @@ accelerator nothing was measured.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +20,7 @@ import numpy as np
 from mint_jax.errors import InputError
 
 PLACES = ("device", "host", "store")
-_SHARE = 0.5  # of the free memory; the rest is for copies, auditors and what they compute
+SHARE = 0.5  # of the free memory; the rest is for copies, auditors and what they compute
 _WORDS = {
     "device": "live on the device",
     "host": "live in host memory and are handed over a few steps at a time",
@@ -55,7 +55,7 @@ def choose(
     size = sum(4 * math.prod(x.shape) for x in jax.tree.leaves(features))
     if asked:
         return Placement(asked, f"{_WORDS[asked]}: {_gb(size)}, as was asked")
-    device, host = _SHARE * device, _SHARE * host
+    device, host = SHARE * device, SHARE * host
     on_host = size <= host or not from_store  # which is on the way to the device
     fits = {"device": size <= device and on_host, "host": on_host, "store": True}
     where = next(place for place in PLACES if fits[place])
@@ -71,6 +71,37 @@ def stored(features: Any) -> bool:
     That has a `shape` and a length, and takes a slice or an array of rows in brackets.
     """
     return isinstance(features, np.memmap) or not isinstance(features, np.ndarray | jax.Array)
+
+
+class Joined:
+    """Rows of several arrays, one after the other, that are read when they are asked for.
+
+    Attributes:
+      shape: (n, ...).
+    """
+
+    def __init__(self, arrays: Sequence[Any]):
+        """Keeps the arrays, which differ in their lengths alone."""
+        self._arrays = tuple(arrays)
+        self._ends = np.cumsum([len(array) for array in arrays])
+        self.shape = (int(self._ends[-1]), *arrays[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Some of the rows, float32."""
+        rows = np.arange(len(self))[rows]
+        found = np.empty((len(rows), *self.shape[1:]), np.float32)
+        for array, end in zip(self._arrays, self._ends):
+            here = (rows >= end - len(array)) & (rows < end)
+            found[here] = array[rows[here] - (end - len(array))]
+        return found
+
+
+def joined(*arrays: Any) -> np.ndarray | Joined:
+    """The rows of all arrays; in memory unless one of them is `stored`."""
+    return Joined(arrays) if any(map(stored, arrays)) else np.concatenate(arrays)
 
 
 def _gb(size: float) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mint_jax import aad, auditors
+from mint_jax.auditors import placement
 from mint_jax.errors import InputError
 from mint_jax.evidence import metrics
 
@@ -276,7 +277,7 @@ class Protocol:
     def _join(self, part: str, read: Callable[[Part], Any]) -> Any:
         """Both sides' rows of a part, members first; as many of one side as of the other."""
         count, sides = self._count[part], (read(self._sides[label][part]) for label in (1, 0))
-        return jax.tree.map(lambda *x: np.concatenate([own[:count] for own in x]), *sides)
+        return jax.tree.map(lambda *x: placement.joined(*(own[:count] for own in x)), *sides)
 
     def _truth(self, part: str) -> np.ndarray:
         return np.repeat(np.array([1, 0], np.int32), self._count[part])

@@ -1,5 +1,6 @@
 """Where activations live: the fastest place with room, in words, and the same auditor anywhere."""
 
+import errno
 import logging
 import os
 import signal
@@ -86,6 +87,43 @@ def test_a_training_goes_on_in_another_place(vanilla_toy, mapped, tmp_path, monk
     expected = _fit(vanilla_toy, x, "device")
     np.testing.assert_allclose(found.predict(x), expected.predict(x), atol=1e-5)
     assert epochs == [1, 2] and len([*folder.iterdir()]) == 1  # both runs know it as their own
+
+
+def test_rows_of_two_arrays_are_read_when_they_are_asked_for(mapped):
+    other = np.arange(3.0 * mapped.shape[1]).reshape(3, -1)
+    both = placement.joined(mapped, other)
+    expected = np.concatenate([mapped, other])
+    assert placement.stored(both) and both.shape == expected.shape and len(both) == len(expected)
+    for rows in (slice(None), slice(2, None, 7), np.array([len(mapped), 0, len(mapped) - 1, 0])):
+        np.testing.assert_array_equal(both[rows], expected[rows])
+    assert isinstance(placement.joined(other, other), np.ndarray)
+
+
+def test_an_array_on_disk_is_in_no_folder_and_needs_room(tmp_path, monkeypatch):
+    array = memory.on_disk(tmp_path / "made", (5, 2))
+    assert placement.stored(array) and array.dtype == np.float32 and not array.any()
+    array[3] = 1
+    assert array.sum() == 2 and not [*(tmp_path / "made").iterdir()]
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="made: no room for 4e-08 GB of activations: No space"):
+        memory.on_disk(tmp_path / "made", (5, 2))
+
+
+def test_rows_of_processes_are_gathered_on_disk(tmp_path, monkeypatch):
+    expected = np.arange(14, dtype=np.float32).reshape(7, 2)
+    shares = np.split(np.concatenate([expected, expected[-1:]]), 2)
+    pieces = iter(np.split(np.stack(shares), [3], axis=1))
+    monkeypatch.setattr(parallel, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "gather", lambda own: next(pieces))
+    monkeypatch.setattr(parallel, "_PIECE_BYTES", 3 * 2 * 4)
+    new = lambda shape, dtype: memory.on_disk(tmp_path, shape)  # noqa: E731
+    found = parallel.gather_rows(shares[0], len(expected), new)
+    assert placement.stored(found)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_place_is_chosen_and_said(vanilla_toy, mapped, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 """An audit and an auditor's training by two processes, beside those of one."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import audit
-from mint_jax import auditors
+from mint_jax import auditors, parallel
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -89,6 +90,25 @@ def test_two_processes_train_the_auditor_of_one(config, tmp_path):
     np.testing.assert_allclose(own["members"], other["members"], atol=1e-5)
     lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def test_maps_for_which_memory_has_no_room_stay_on_disk(config, tmp_path, monkeypatch, caplog):
+    config, _ = config
+    config = config.copy_and_resolve_references()
+    config.update(auditor="cnn", layer="all_conv")
+    expected = audit.train_one(config, tmp_path / "memory")
+    caplog.set_level(logging.INFO, "mint_jax.auditors.fit")
+    monkeypatch.setattr(parallel, "free_memory", lambda: (0, 0))
+    found = audit.train_one(config, tmp_path / "disk")
+    (line,) = caplog.messages
+    assert "all_conv: activations stay in the store and are read a few steps at a time" in line
+    np.testing.assert_allclose(found["auc"], expected["auc"], atol=1e-3)
+    own, other = (
+        auditors.load(tmp_path / place / "auditor").calibration for place in ("memory", "disk")
+    )
+    np.testing.assert_allclose(own["members"], other["members"], atol=1e-5)
+    names = [{path.name for path in (tmp_path / place).iterdir()} for place in ("memory", "disk")]
+    assert names[0] == names[1]
 
 
 def audit_line(cell, workdir):
