@@ -274,7 +274,7 @@ class Examination:
             return []
         for number, name in enumerate(ask.databases):
             others = {
-                key: part.rows((part.databases == number) == (key == "test"))
+                key: _shown(part, "audited").rows((part.databases == number) == (key == "test"))
                 for key, part in ask.others.items()
             }
             size = min(self._size, 2 * len(others["train"].identities))
