@@ -191,14 +191,17 @@ def preparation(network: IResNet, size: int) -> Callable[[Any], Any]:
       the same, faster, and images pass through the first stage in groups, by a scan. One program
       serves all variables of a network.
     """
-    if jax.default_backend() != "cpu" or max(_widths(network.width)) < _MANY:
-        return lambda variables: variables
 
     @jax.jit
     def transformed(variables: Any) -> Any:
         return network.apply(variables, jnp.zeros((1, size, size, 3)), mutable=[_PREPARED])[1]
 
-    return lambda variables: {**variables, **transformed(variables)}
+    def prepared(variables: Any) -> Any:
+        if jax.default_backend() != "cpu" or max(_widths(network.width)) < _MANY:
+            return variables
+        return {**variables, **transformed(variables)}
+
+    return prepared
 
 
 def _widths(width: float) -> list[int]:

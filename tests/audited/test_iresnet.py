@@ -103,10 +103,9 @@ def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
     found = [module.apply(model.variables, x)]
     assert set(sides) == {(56, 4), (28, 4), (14, 2)}
     assert set(together) == {8}
-    prepare = iresnet_model.make(architecture, model.variables).prepare
-    prepare(iresnet_model.init(architecture, 1))
+    model.prepare(iresnet_model.init(architecture, 1))
     kernels.clear(), together.clear()
-    variables = prepare(model.variables)  # by the program of the others
+    variables = model.prepare(model.variables)  # by the program of the others
     found.append(module.apply(variables, x))
     assert not kernels and set(together) == {4, 8}
     for values in found:
