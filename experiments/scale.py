@@ -39,7 +39,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "folder of packs and scale.json"
 _SIZES = flags.DEFINE_list("sizes", ["1000", "10000", "100000"], "numbers of images")
 _RUN = flags.DEFINE_list("works", list(_WORKS), f"some of {', '.join(_WORKS)}")
 _AUDITED = flags.DEFINE_string("audited", "embedded", "audited model, as `audited.load` takes it")
-_AUDITOR = flags.DEFINE_string("auditor", str(_HERE / "demo" / "chosen"), "an auditor of it")
+_AUDITOR = flags.DEFINE_string("auditor", None, "an auditor of it; None: the shipped one")
 _REDUCE = flags.DEFINE_enum("reduce", "max", ["max", "map"], "maxima or whole activation maps")
 _INDEX = flags.DEFINE_integer("index", _GLINT360K, "images of the index that is opened; 0: none")
 
@@ -101,7 +101,8 @@ def _measure(work: str, pack: Path, size: int, folder: Path) -> dict[str, Any]:
         config = f"--config={_HERE / 'configs' / 'extract.py'}:{named}"
         ran = children.run_module("experiments.extract", config, f"--workdir={left}")
     elif work == "score":
-        named = f"--audited={_AUDITED.value}", f"--auditor={_AUDITOR.value}", f"--images={pack}"
+        auditor = _AUDITOR.value or _HERE / "demo" / "chosen"
+        named = f"--audited={_AUDITED.value}", f"--auditor={auditor}", f"--images={pack}"
         ran = children.run_module("experiments.score", *named, f"--output={left}")
     else:
         environment = {"XDG_CACHE_HOME": str(folder / "cache")}  # labels and offsets are kept there
