@@ -129,13 +129,14 @@ class Reader:
     ) -> dict[str, dict[str, np.ndarray]]:
         """{view: {layer: (own, ...) in a file}} for the maps of `count` images; none in memory."""
         views = {name: self._views[name] for name, kept in maps.items() if kept}
+        if self._folder is None or not views:
+            return {}
         shapes = {
             name: {k: s for k, s in aad.shapes(v.model, v.names, "map").items() if len(s) == 3}
             for name, v in views.items()
         }
         sizes = [math.prod(s) for layers in shapes.values() for s in layers.values()]
-        room = placement.SHARE * parallel.free_memory()[1]
-        if self._folder is None or 4 * sum(sizes) * count <= room:
+        if 4 * sum(sizes) * count <= placement.SHARE * parallel.free_memory()[1]:
             return {}
         return {
             name: {layer: memory.on_disk(self._folder, (own, *s)) for layer, s in layers.items()}

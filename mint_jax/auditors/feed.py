@@ -106,7 +106,7 @@ def _held(features: Any, where: str) -> Any:
     """What the host reads rows of: out of a store all of it only where it shall live there."""
     if not placement.stored(features):
         return _single(features)
-    return np.array(features[:], np.float32) if where == "host" else features
+    return _loaded(features) if where == "host" else features
 
 
 def _single(features: np.ndarray) -> np.ndarray:
@@ -114,5 +114,12 @@ def _single(features: np.ndarray) -> np.ndarray:
 
 
 def _placed(features: Any) -> jax.Array:
-    padding = [(0, -len(features) % _ROWS)] + [(0, 0)] * (len(features.shape) - 1)
-    return parallel.replicate(np.pad(_single(features[:]), padding))
+    return parallel.replicate(_loaded(features, -len(features) % _ROWS))
+
+
+def _loaded(features: Any, padding: int = 0) -> np.ndarray:
+    """All rows, and so many of zeros; read some at a time, for there is no room for them twice."""
+    rows = np.zeros((len(features) + padding, *features.shape[1:]), np.float32)
+    for i in range(0, len(features), _ROWS):
+        rows[i : i + _ROWS][: len(features) - i] = features[i : i + _ROWS]
+    return rows

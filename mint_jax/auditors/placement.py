@@ -22,7 +22,7 @@ SHARE = 0.5  # of the free memory; the rest is for copies, auditors and what the
 _WORDS = {
     "device": "live on the device",
     "host": "live in host memory and are handed over a few steps at a time",
-    "store": "stay in the store and are read a few steps at a time",
+    "store": "stay on disk and are read a few steps at a time",
 }
 
 

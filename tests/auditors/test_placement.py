@@ -33,7 +33,7 @@ class Stored:
         (Stored(), 1.9, 2, "host", "0.95 GB on the device and 1 GB in host memory"),
         (Stored(), 1.9, 1.9, "store", "0.95 GB on the device and 0.95 GB in host memory"),
         ({"a": ROWS, "b": ROWS}, 3, 0, "host", "2 GB, and there is room for 1.5 GB"),
-        ({"a": ROWS, "b": Stored()}, 3, 3, "store", "stay in the store"),
+        ({"a": ROWS, "b": Stored()}, 3, 3, "store", "stay on disk"),
     ],
 )
 def test_the_fastest_place_with_room(features, device, host, where, reason):
@@ -128,7 +128,7 @@ def test_rows_of_processes_are_gathered_on_disk(tmp_path, monkeypatch):
 
 def test_the_place_is_chosen_and_said(vanilla_toy, mapped, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "mint_jax.auditors.fit")
-    for device, host, where in ((GB, GB, "device"), (0, GB, "host memory"), (0, 0, "the store")):
+    for device, host, where in ((GB, GB, "device"), (0, GB, "host memory"), (0, 0, "on disk")):
         monkeypatch.setattr(parallel, "free_memory", lambda: (device, host))  # noqa: B023
         caplog.clear()
         _fit(vanilla_toy, mapped, None)

@@ -101,7 +101,7 @@ def test_maps_for_which_memory_has_no_room_stay_on_disk(config, tmp_path, monkey
     monkeypatch.setattr(parallel, "free_memory", lambda: (0, 0))
     found = audit.train_one(config, tmp_path / "disk")
     (line,) = caplog.messages
-    assert "all_conv: activations stay in the store and are read a few steps at a time" in line
+    assert "all_conv: activations stay on disk and are read a few steps at a time" in line
     np.testing.assert_allclose(found["auc"], expected["auc"], atol=1e-3)
     own, other = (
         auditors.load(tmp_path / place / "auditor").calibration for place in ("memory", "disk")
