@@ -22,7 +22,8 @@ from mint_jax.baselines import pixels
 from mint_jax.errors import InputError
 from mint_jax.evidence import support
 from mint_jax.evidence.examination import Examination
-from mint_jax.evidence.protocol import CONV_LAYERS, OUTCOME, Outcome, Plan, Population, Protocol
+from mint_jax.evidence.population import CONV_LAYERS, OUTCOME, Population
+from mint_jax.evidence.protocol import Outcome, Plan, Protocol
 
 _GATED = tuple(part for part in EVERYWHERE if part != "validation")  # read by the other network
 _BLIND = {"pixels": pixels.pixel_features, "thumbnails": support.thumbnails}

@@ -17,7 +17,8 @@ from experiments.reading import View
 from mint_jax import audited, auditors, baselines
 from mint_jax.evidence import bundle, lint
 from mint_jax.evidence.examination import TARGET, Examination, Question, Scores
-from mint_jax.evidence.protocol import OUTCOME, Outcome, Part, Plan, Population
+from mint_jax.evidence.population import OUTCOME, Part, Population
+from mint_jax.evidence.protocol import Outcome, Plan
 from mint_jax.report import bundle as bundle_page
 
 _SCALARS = "scalars"

@@ -19,7 +19,7 @@ from mint_jax import aad, memory, parallel
 from mint_jax.audited import AuditedModel
 from mint_jax.auditors import placement
 from mint_jax.baselines import Scalars
-from mint_jax.evidence.protocol import OUTCOME, Part, Readings
+from mint_jax.evidence.population import OUTCOME, Part, Readings
 
 _ROWS = 512  # that are read out of a store at one time
 EVERYWHERE = ("bank", "train", "validation", "threshold", "calibration", "test", "unused")

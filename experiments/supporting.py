@@ -19,7 +19,7 @@ from mint_jax import aad, audited, auditors
 from mint_jax.audited import AuditedModel
 from mint_jax.errors import InputError
 from mint_jax.evidence import operating, support
-from mint_jax.evidence.protocol import OUTCOME, Part, Population
+from mint_jax.evidence.population import OUTCOME, Part, Population
 
 BANK = "support_bank"  # among the arrays of an exported auditor, as are these of the components
 MEAN, BASIS = "support_mean", "support_basis"

@@ -15,7 +15,8 @@ import numpy as np
 from mint_jax.baselines import BASELINES
 from mint_jax.evidence import fairness, metrics, operating
 from mint_jax.evidence.claims import TARGET, Claims, Control, Scored
-from mint_jax.evidence.protocol import Part, Plan, Population, Protocol, Readings, Score
+from mint_jax.evidence.population import Part, Population, Readings
+from mint_jax.evidence.protocol import Plan, Protocol, Score
 
 _MAPS = "cnn"  # auditors that read whole maps: their hundreds of controls would take hours
 

@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from mint_jax.auditors import TrainedAuditor
 from mint_jax.evidence import bundle, examination
-from mint_jax.evidence.protocol import Part, Plan, Readings
+from mint_jax.evidence.population import Part, Readings
+from mint_jax.evidence.protocol import Plan
 
 MEMBERS = {"bank": 20, "train": 60, "validation": 20, "calibration": 240, "test": 240}
 PARTS = {

@@ -5,7 +5,8 @@ import pytest
 
 from mint_jax.evidence import operating
 from mint_jax.evidence.examination import Examination, Question, Scores, by_image
-from mint_jax.evidence.protocol import Part, Plan, Readings
+from mint_jax.evidence.population import Part, Readings
+from mint_jax.evidence.protocol import Plan
 
 DIM = 8
 PARTS = {

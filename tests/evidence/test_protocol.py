@@ -5,7 +5,8 @@ import pytest
 
 from mint_jax.errors import InputError
 from mint_jax.evidence import metrics
-from mint_jax.evidence.protocol import Part, Plan, Protocol, Readings, draw, shuffle_people
+from mint_jax.evidence.population import Part, Readings
+from mint_jax.evidence.protocol import Plan, Protocol
 
 DIM = 12
 PARTS = {
@@ -43,30 +44,6 @@ def sides():
 def _plan(**kw) -> Plan:
     layers = ("conv1", "outcome")
     return Plan(layers, "abc", (40, 80), seeds=2, cnn_seeds=0, vanilla=FAST, **kw)
-
-
-@pytest.mark.parametrize("size", [10, 40, 80])
-def test_a_draw_is_balanced_and_keeps_people_together(size):
-    labels = np.repeat([1, 0], 60)
-    identities = np.arange(120) // 3
-    train, held = draw(labels, identities, size, 0.2, seed=3)
-    assert not (train & held).any()
-    for label in (0, 1):
-        assert (train | held)[labels == label].sum() == size // 2
-    assert not set(identities[train]) & set(identities[held])
-    assert 0.1 <= held.sum() / size <= 0.5
-    again = draw(labels, identities, size, 0.2, seed=3)
-    np.testing.assert_array_equal(train, again[0])
-    assert (draw(labels, identities, size, 0.2, seed=4)[0] != train).any()
-
-
-def test_shuffling_moves_people_whole_and_keeps_their_number():
-    labels = np.repeat([1, 0], 60)
-    identities = np.arange(120) // 3
-    shuffled = shuffle_people(labels, identities, seed=0)
-    assert shuffled.sum() == labels.sum()
-    assert all(len(set(shuffled[identities == i])) == 1 for i in range(40))
-    assert 0.2 < (shuffled != labels).mean() < 0.8
 
 
 def test_an_auditor_finds_a_difference_that_is_there(sides):
@@ -155,11 +132,6 @@ def test_each_shuffle_has_labels_of_its_own(sides, kind):
     aucs = np.array([metrics.auc(a, b) for a, b in zip(*scores)])
     assert aucs.std() > 0.05 and abs(aucs.mean() - 0.5) < 0.3  # some the right way, some inverted
     assert len(np.unique(aucs)) == 12
-
-
-def test_all_conv_is_every_convolutional_layer_side_by_side():
-    maxima = {"conv1": np.ones((2, 3)), "conv2": np.zeros((2, 1)), "outcome": np.ones((2, 9))}
-    np.testing.assert_array_equal(Readings(maxima).maximum("all_conv"), [[1, 1, 1, 0]] * 2)
 
 
 def test_more_samples_than_there_are_is_an_error(sides):

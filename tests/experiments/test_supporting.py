@@ -19,7 +19,7 @@ from mint_jax import audited, auditors
 from mint_jax.baselines import pixel_features
 from mint_jax.errors import InputError
 from mint_jax.evidence import support
-from mint_jax.evidence.protocol import Part, Readings
+from mint_jax.evidence.population import Part, Readings
 
 OTHER = "iresnet18:random=1,width=0.125,embedding_size=16,input_size=32"
 PREPARATION = {"align": "auto", "antialias": True, "detector": "", "quality": 0}
