@@ -1,6 +1,7 @@
 """Parts of auditors and networks beside the products that they cannot do without."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -62,27 +63,52 @@ def tiles(side: int, channels: int, tile: int, batch: int = 8) -> Race:
 
     Beside XLA's, and tiles of the other side; each device has `batch` images.
     """
-    draws = np.random.default_rng(0)
-    devices, other = parallel.device_count(), 6 - tile
-    x = jnp.asarray(draws.standard_normal((devices, batch, side, side, channels), np.float32))
-    kernel = jnp.asarray(draws.standard_normal((3, 3, channels, channels), np.float32))
-
-    def run(convolve: Callable, kernel: jax.Array) -> Callable[[], jax.Array]:
-        program, kernels = parallel.pmap(convolve), parallel.replicate(kernel)
-        return lambda: jax.block_until_ready(program(x, kernels))
-
-    ours, others = (run(winograd.convolve, winograd.transformed(kernel, n)) for n in (tile, other))
-    xla = run(_by_xla, kernel)
-    for peer in (xla, others):
-        check_same(ours(), peer(), f"tiles of {tile}")
+    x, kernel = _drawn(batch, side, channels)
+    other = 6 - tile
+    ours, others = (
+        _inference(winograd.convolve, x, winograd.transformed(kernel, n)) for n in (tile, other)
+    )
     words = f"3x3 convolution of {side}x{side}x{channels} by Winograd in tiles of {tile}"
-    peers = [
-        Peer("XLA's convolution", seconds(xla)),
-        Peer(f"tiles of {other}", seconds(others), suffix="_other"),
-    ]
-    return Race(words, "s", batch * devices, seconds(ours), peers, turns=21)
+    further = [Peer(f"tiles of {other}", seconds(others), suffix="_other")]
+    check_same(ours(), others(), words)
+    return _beside_xla(words, ours, x, kernel, 1, further)
 
 
-def _by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+def product(side: int, channels: int, stride: int = 1, batch: int = 8) -> Race:
+    """A 3x3 convolution of inference as one matrix product; each device has `batch` images."""
+    x, kernel = _drawn(batch, side, channels)
+    ours = _inference(functools.partial(patches.convolve, stride=stride), x, kernel)
+    words = f"3x3 convolution of {side}x{side}x{channels}, stride {stride}, as a matrix product"
+    return _beside_xla(words, ours, x, kernel, stride)
+
+
+def _drawn(batch: int, side: int, channels: int) -> tuple[jax.Array, jax.Array]:
+    """Maps of `batch` images for each device, and a kernel."""
+    draws, devices = np.random.default_rng(0), parallel.device_count()
+    x = draws.standard_normal((devices, batch, side, side, channels), np.float32)
+    kernel = draws.standard_normal((3, 3, channels, channels), np.float32)
+    return jnp.asarray(x), jnp.asarray(kernel)
+
+
+def _inference(convolve: Callable, x: jax.Array, kernel: jax.Array) -> Callable[[], jax.Array]:
+    program, kernels = parallel.pmap(convolve), parallel.replicate(kernel)
+    return lambda: jax.block_until_ready(program(x, kernels))
+
+
+def _beside_xla(
+    words: str,
+    ours: Callable[[], jax.Array],
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int,
+    further: Sequence[Peer] = (),
+) -> Race:
+    xla = _inference(functools.partial(_by_xla, stride=stride), x, kernel)
+    check_same(ours(), xla(), words)
+    peers = [Peer("XLA's convolution", seconds(xla)), *further]
+    return Race(words, "s", x.shape[0] * x.shape[1], seconds(ours), peers, turns=21)
+
+
+def _by_xla(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    ends, numbers = [(1, 1)] * 2, ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride,) * 2, ends, dimension_numbers=numbers)

@@ -25,10 +25,12 @@ BLOCKS = {
 }
 STAGES = ("conv1", "conv2", "conv3", "conv4")
 _FILTERS = (64, 128, 256, 512)
-_SMALL = 4  # side of maps, in pixels, whose convolutions are matrix products on a CPU
+# On a CPU, convolutions of maps of up to `_SMALL` pixels a side are matrix products, and in
+# inference those with results of up to `_SMALL_RESULT`.
+_SMALL, _SMALL_RESULT = 4, 7
 # On a CPU, inference at stride 1 by Winograd: tiles of 4 on maps from `_WIDE` pixels on, of 2 where
-# maps are smaller and more would hang over the edge. Rows winograd_* of `make benchmark` hold each
-# against XLA's convolution and the other tile.
+# maps are smaller and more would hang over the edge. Rows winograd_* and product_* of
+# `make benchmark` hold each of these against XLA's convolution.
 _LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
 _PREPARED = "prepared"  # the collection of transformed kernels
 # Images pass through the first stage so many pixels at a time where there are such kernels, so on a
@@ -69,7 +71,7 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
         x = x.astype(self.dtype)
         if jax.default_backend() == "cpu" and self.size > 1:
-            if x.shape[1] <= _SMALL:
+            if self._by_product(x):
                 return patches.convolve(x, kernel.astype(self.dtype), self.stride)
             if self._by_winograd(x):
                 return winograd.convolve(x, self._transformed(kernel, x))
@@ -82,9 +84,15 @@ class Convolution(nn.Module):
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 
+    def _by_product(self, x: jax.Array) -> bool:
+        small = x.shape[1] <= _SMALL_RESULT * self.stride and self._is_wide_inference(x)
+        return small or x.shape[1] <= _SMALL
+
     def _by_winograd(self, x: jax.Array) -> bool:
-        large = x.shape[1] >= _LEAST and x.shape[-1] >= _MANY
-        return large and self.stride == 1 and x.dtype == jnp.float32 and not self.train
+        return self.stride == 1 and x.shape[1] >= _LEAST and self._is_wide_inference(x)
+
+    def _is_wide_inference(self, x: jax.Array) -> bool:
+        return x.shape[-1] >= _MANY and x.dtype == jnp.float32 and not self.train
 
     def _transformed(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
         """The kernel as Winograd's convolution takes it, which `preparation` may have kept."""

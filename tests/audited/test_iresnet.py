@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mint_jax import audited, winograd
+from mint_jax import audited, patches, winograd
 from mint_jax.audited import iresnet_model
 from mint_jax.audited.iresnet import PReLU, iresnet
 from mint_jax.errors import InputError
@@ -111,6 +111,27 @@ def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
     for values in found:
         for a, b in zip(*map(jax.tree.leaves, (values, expected)), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+def test_small_results_are_products_in_inference(monkeypatch):
+    module = iresnet("iresnet18", width=1 / 16, embedding_size=8)
+    x = np.random.default_rng(0).standard_normal((2, 56, 56, 3)).astype("f")
+    variables = module.init(jax.random.key(0), x)
+    expected, products, original = module.apply(variables, x), set(), patches.convolve
+
+    def convolve(x, kernel, stride):
+        products.add((x.shape[1], stride))
+        return original(x, kernel, stride)
+
+    monkeypatch.setattr(patches, "convolve", convolve)
+    monkeypatch.setattr(sys.modules[type(module).__module__], "_MANY", 4)
+    found = module.apply(variables, x)
+    assert products == {(14, 2), (7, 1), (7, 2), (4, 1)}
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+    products.clear()
+    jax.eval_shape(lambda: module.apply(variables, x, train=True, mutable=["batch_stats"]))
+    assert products == {(4, 1)}
 
 
 def test_the_embedded_network_and_bfloat16_keep_the_library(monkeypatch):

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from experiments.benchmarks import accelerator, forward, products
-from mint_jax import aad, winograd
+from mint_jax import aad, patches, winograd
 from mint_jax.auditors import cosines
 
 SMALL = {"name": "iresnet18", "width": 0.0625, "embedding": 16, "size": 40}
@@ -92,11 +92,20 @@ def test_both_convolutions_have_the_same_gradients():
     assert race.ours() > 0 and race.peers[0].figure() > 0
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_products_give_what_xlas_convolution_gives(stride, monkeypatch):
+    race = products.product(side=7, channels=5, stride=stride, batch=2)
+    assert race.n % 2 == 0 and race.ours() > 0 and race.peers[0].figure() > 0
+    monkeypatch.setattr(patches, "convolve", lambda x, k, stride: x[:, ::stride, ::stride])
+    with pytest.raises(ArithmeticError, match="as a matrix product"):
+        products.product(side=7, channels=5, stride=stride, batch=2)
+
+
 def test_tiles_of_either_side_give_what_xlas_convolution_gives(monkeypatch):
     race = products.tiles(side=9, channels=5, tile=4, batch=2)  # compares them
     xla, other = race.peers
     assert race.n % 2 == 0 and race.ours() > 0 and xla.figure() > 0 and other.figure() > 0
     exact = winograd.convolve
     monkeypatch.setattr(winograd, "convolve", lambda x, kernels: exact(x, kernels)[:, :, ::-1])
-    with pytest.raises(ArithmeticError, match="tiles of 4"):
+    with pytest.raises(ArithmeticError, match="in tiles of 4"):
         products.tiles(side=9, channels=5, tile=4, batch=2)
