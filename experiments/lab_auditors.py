@@ -128,17 +128,42 @@ def conditional_scores(
     Returns:
       {count: (residuals (n,), R^2 as the mean over the folds)}.
     """
-    found = {count: (np.empty(len(scores)), []) for count in counts}
+    beyond = Beyond(reading, counts)
     for known, asked in _directions(reading, seed):
         fold = scores.copy()
         fold[known] = fit(known)(known)
-        others = known[~reading.members[known]]
-        for count, (residuals, explained) in found.items():
+        beyond.add(fold, references, known, asked)
+    return beyond.found()
+
+
+class Beyond:
+    """What scores say beyond those of references, one fold of the people after the other."""
+
+    def __init__(self, reading: Reading, counts: Sequence[int]):
+        """Of the audited model that is read, with so many of the references each."""
+        self._members = reading.members
+        self._found = {count: (np.empty(len(reading.members)), []) for count in counts}
+
+    def add(
+        self, scores: np.ndarray, references: np.ndarray, known: np.ndarray, asked: np.ndarray
+    ) -> None:
+        """Fits the regression on the known non-members and takes it out of who is asked about.
+
+        Args:
+          scores: (n,) of an auditor that knew the known.
+          references: (n, R) likewise.
+          known, asked: rows.
+        """
+        others = known[~self._members[known]]
+        for count, (residuals, explained) in self._found.items():
             columns = references[:, :count]
-            fitted = auditors.fit_conditional(fold, columns, others)
-            residuals[asked] = fitted.residual(fold[asked], columns[asked])
+            fitted = auditors.fit_conditional(scores, columns, others)
+            residuals[asked] = fitted.residual(scores[asked], columns[asked])
             explained.append(fitted.r2)
-    return {count: (residuals, float(np.mean(r2))) for count, (residuals, r2) in found.items()}
+
+    def found(self) -> dict[int, tuple[np.ndarray, float]]:
+        """{count: (residuals (n,), R^2 as the mean over the folds)}."""
+        return {count: (left, float(np.mean(r2))) for count, (left, r2) in self._found.items()}
 
 
 def fit(spec: Mapping, reading: Reading, known: np.ndarray, seed: int) -> Scorer:

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments import lab_auditors
 from experiments.lab_pairs import Models, Reading
-from mint_jax import audited, auditors
+from mint_jax import audited
 from mint_jax.errors import InputError
 
 
@@ -59,22 +59,18 @@ def conditional_scores(
       scores (R, n) under the networks alone, and {count: (residuals (n,) of the audited model's
       score given those of the first `count` networks, R^2 as the mean over the folds)}.
     """
-    n, counts = len(reading.members), range(1, len(outside) + 1)
+    n = len(reading.members)
     readings = [reading, *(dataclasses.replace(reading, aad=aad) for aad in outside)]
-    alone, found = np.empty((len(outside), n)), {count: (np.empty(n), []) for count in counts}
+    alone = np.empty((len(outside), n))
+    beyond = lab_auditors.Beyond(reading, range(1, len(outside) + 1))
     first, second = lab_auditors.cut(reading, lab_auditors.FOLDS, seed)
     for known, asked in ((first, second), (second, first)):
         fits = [lab_auditors.fit(_readable(spec, x.aad), x, known, seed) for x in readings]
         own, *theirs = (score(np.arange(n)) for score in fits)
         references = np.stack(theirs, axis=1)
         alone[:, asked] = references[asked].T
-        others = known[~reading.members[known]]
-        for count, (residuals, explained) in found.items():
-            columns = references[:, :count]
-            fitted = auditors.fit_conditional(own, columns, others)
-            residuals[asked] = fitted.residual(own[asked], columns[asked])
-            explained.append(fitted.r2)
-    return alone, {count: (left, float(np.mean(r2))) for count, (left, r2) in found.items()}
+        beyond.add(own, references, known, asked)
+    return alone, beyond.found()
 
 
 def _readable(spec: Mapping, aad: Mapping) -> dict:
