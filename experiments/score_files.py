@@ -53,19 +53,20 @@ def merge(output: Path, keys: Sequence[str]) -> np.ndarray:
         files = [output, *parts]
         found = [_read(path, keys) for path in files]
         rows = np.concatenate([own for own, _ in found])
-        begins = np.concatenate([own[:-1] for _, own in found])
-        owners = np.repeat(np.arange(len(files), dtype=np.int16), [len(own) for own, _ in found])
         absent = rows < 0
         rows[absent] = len(keys) + np.arange(absent.sum())
-        ordered, first = np.unique(rows, return_index=True)
-        if parts or not np.array_equal(first, np.arange(len(rows))):
+        if parts or not (rows[1:] > rows[:-1]).all():
+            first = np.unique(rows, return_index=True)[1]
+            begins = np.concatenate([own[:-1] for _, own in found])
+            counts = [len(own) for own, _ in found]
+            owners = np.repeat(np.arange(len(files), dtype=np.int16), counts)
             _rewrite(output, files, owners[first], begins[first])
         else:
             os.truncate(output, found[0][1][-1])
         for part in parts:
             part.unlink()
     done = np.zeros(len(keys), bool)
-    done[ordered[ordered < len(keys)]] = True
+    done[rows[rows < len(keys)]] = True
     return done
 
 
