@@ -127,6 +127,18 @@ def holm(p_values: Mapping[str, float], alpha: float) -> dict[str, bool]:
     return {name: rejected[name] for name in p_values}
 
 
+def e_bh(e_values: Mapping[str, float], alpha: float) -> dict[str, bool]:
+    """Which hypotheses are rejected with false discovery rate alpha, dependent as they may be.
+
+    Source: Wang and Ramdas, "False discovery rate control with e-values", JRSS B 84 (2022).
+    """
+    ordered = sorted(e_values, key=e_values.get, reverse=True)
+    count = len(ordered)
+    able = [i for i, name in enumerate(ordered, 1) if i * e_values[name] >= count / alpha]
+    chosen = set(ordered[: max(able, default=0)])
+    return {name: name in chosen for name in e_values}
+
+
 def sibling_rank(published: float, siblings: np.ndarray) -> float:
     """The p-value of one published photo among k of the same shoot that never were published.
 

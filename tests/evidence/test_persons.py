@@ -111,6 +111,18 @@ def test_holm_keeps_the_family_wise_error():
     assert stats.binomtest(wrong, 2000, 0.05, alternative="greater").pvalue > 0.001
 
 
+def test_e_bh_against_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        e = dict(enumerate(rng.exponential(20, size=6)))
+        best = 0
+        for size in range(1, 7):
+            if sum(value >= 6 / (0.2 * size) for value in e.values()) >= size:
+                best = size
+        expected = {k for k in sorted(e, key=e.get)[6 - best :]} if best else set()
+        assert {k for k, hit in persons.e_bh(e, 0.2).items() if hit} == expected
+
+
 @pytest.mark.parametrize(("published", "p"), [(0.9, 0.25), (0.5, 0.75), (0.1, 1.0), (0.6, 0.5)])
 def test_a_published_photo_is_ranked_among_its_siblings(published, p):
     assert persons.sibling_rank(published, np.array([0.2, 0.5, 0.6])) == p
