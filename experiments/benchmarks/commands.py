@@ -60,8 +60,9 @@ def tables(
 ) -> Race:
     """Tables 1 and 2 of one protocol out of two packs of JPEG files, beside the design's limit.
 
-    An IResNet-100's maps take 1.5 MB an image. Those of 20,000, and of the images for tests, find
-    room in 128 GB of memory beside their copy on the way to the device; 100,000 want 160 of disk.
+    An IResNet-100's maps take 1.5 MB an image. By arithmetic, those of 20,000 and of the images for
+    tests find room in 128 GB of memory, beside their copy on the way to the device; 100,000 want
+    160 GB of disk.
     """
     config = common.tables(tuple(sizes))
     config.update(options)

@@ -25,8 +25,8 @@ BLOCKS = {
 }
 STAGES = ("conv1", "conv2", "conv3", "conv4")
 _FILTERS = (64, 128, 256, 512)
-# On a CPU, convolutions of maps of up to `_SMALL` pixels a side are matrix products, and in
-# inference those with results of up to `_SMALL_RESULT`.
+# On a CPU, convolutions of maps of up to `_SMALL` pixels a side are matrix products; in inference
+# those of `_MANY` channels and more are with results of up to `_SMALL_RESULT`.
 _SMALL, _SMALL_RESULT = 4, 7
 # On a CPU, inference at stride 1 by Winograd: tiles of 4 on maps from `_WIDE` pixels on, of 2 where
 # maps are smaller and more would hang over the edge. Rows winograd_* and product_* of
