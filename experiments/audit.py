@@ -183,6 +183,7 @@ def read(
         workers=config.workers,
         stores=[aad.open_store(base) for base in config.stores if base],
         folder=folder,
+        maps=config.maps,
     )
     return reader.populations(parts, _PEOPLE)
 

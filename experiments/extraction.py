@@ -121,9 +121,11 @@ def extract_source(
       InputError: an unknown layer, a store of something else, or one that cannot be written.
     """
     layers = tuple(layers) or model.layers
+    if reduce == "both":
+        raise InputError('reduce is "both"; a store holds "max", or "map", which has the maxima')
     if aad.ALL_CONV in layers:
         raise InputError(f"{aad.ALL_CONV} is not stored: it is conv1, conv2, ... side by side")
-    extractor = aad.make_extractor(model, layers, reduce, per_device_batch)
+    extractor = aad.make_extractor(model, layers, reduce, per_device_batch, dtype)
     with parallel.process_0_first("store"):
         store = aad.create_or_open_store(
             base,

@@ -1,6 +1,7 @@
 """From sources of images to the AAD of populations: loader, extractors and stores, wired."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -63,6 +65,7 @@ class Reader:
         workers: int,
         stores: Sequence[aad.Store] = (),
         folder: Path | None = None,
+        maps: str = "float32",
     ):
         """Prepares a reader.
 
@@ -76,10 +79,13 @@ class Reader:
             images are in them is not run again.
           folder: where maps stay, in files without names, that are larger than their share of the
             free memory; None keeps all in memory.
+          maps: their type, "float32" or "bfloat16".
         """
         self._views, self._statistics = views, statistics
         self._batch, self._workers, self._stores = batch, workers, tuple(stores)
-        self._folder, self._programs = folder, {}
+        self._folder, self._maps, self._programs = folder, maps, {}
+        if maps not in aad.DTYPES:
+            raise InputError(f"{maps!r} is no type of maps; {' and '.join(aad.DTYPES)} are")
 
     def populations(
         self, groups: Mapping[str, Mapping[str, Any]], apart: int
@@ -132,14 +138,15 @@ class Reader:
         if self._folder is None or not views:
             return {}
         shapes = {
-            name: {k: s for k, s in aad.shapes(v.model, v.names, "map").items() if len(s) == 3}
+            name: {k: s for k, s in aad.shapes(v.model, v.names, "both").items() if len(s) == 3}
             for name, v in views.items()
         }
+        dtype = jnp.dtype(self._maps)
         sizes = [math.prod(s) for layers in shapes.values() for s in layers.values()]
-        if 4 * sum(sizes) * count <= placement.SHARE * parallel.free_memory()[1]:
+        if dtype.itemsize * sum(sizes) * count <= placement.SHARE * parallel.free_memory()[1]:
             return {}
         return {
-            name: {layer: memory.on_disk(self._folder, (own, *s)) for layer, s in layers.items()}
+            name: {k: memory.on_disk(self._folder, (own, *s), dtype) for k, s in layers.items()}
             for name, layers in shapes.items()
         }
 
@@ -147,7 +154,7 @@ class Reader:
         """What makes an array that lives where this one does."""
         if not placement.stored(array):
             return np.empty
-        return lambda shape, dtype: memory.on_disk(self._folder, shape)
+        return functools.partial(memory.on_disk, self._folder)
 
     def _read_own(
         self,
@@ -157,7 +164,7 @@ class Reader:
         places: Mapping[str, dict[str, np.ndarray]],
     ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
         """{view: {layer: (n, ...)}} and {statistic: (n, F)} of what this process reads."""
-        reduce = {name: "map" if kept else "max" for name, kept in maps.items()}
+        reduce = {name: "both" if kept else "max" for name, kept in maps.items()}
         outs = {name: places.get(name, {}) for name in maps}
         running = {
             name: self._extractor(name, r)
@@ -187,7 +194,7 @@ class Reader:
             self._programs[key] = (
                 Scalars(view.model, self._batch)
                 if view.scalars
-                else aad.make_extractor(view.model, view.names, reduce, self._batch)
+                else aad.make_extractor(view.model, view.names, reduce, self._batch, self._maps)
             )
         return self._programs[key].with_variables(view.model.variables)
 
@@ -214,18 +221,21 @@ class Reader:
                 raise InputError(f"{base.keys[row]}: {store.bad[row][1]}")
             for layer, i in itertools.product(view.names, range(0, len(rows), _ROWS)):
                 values = store.read(layer, rows[i : i + _ROWS])
-                if reduce == "max" and values.ndim == 4:
-                    values = values.max(axis=(1, 2))
-                if layer not in out:
-                    out[layer] = np.empty((len(source), *values.shape[1:]), np.float32)
-                out[layer][places[i : i + _ROWS]] = values
+                found = {layer: values.max(axis=(1, 2)) if values.ndim == 4 else values}
+                if values.ndim == 4 and reduce == "both":
+                    found[aad.map_of(layer)] = values.astype(jnp.dtype(self._maps))
+                for name, array in found.items():
+                    if name not in out:
+                        out[name] = np.empty((len(source), *array.shape[1:]), array.dtype)
+                    out[name][places[i : i + _ROWS]] = array
         return True
 
 
 def _readings(out: Mapping[str, np.ndarray]) -> Readings:
-    """What `out`, {layer: maps or maxima}, says; the maxima are exact either way."""
-    maxima = {layer: v.max(axis=(1, 2)) if v.ndim == 4 else v for layer, v in out.items()}
-    return Readings(maxima, {layer: v for layer, v in out.items() if v.ndim == 4})
+    """What `out` of an extractor says."""
+    names = {aad.map_of(layer): layer for layer in out}
+    maps = {names[k]: v for k, v in out.items() if k in names}
+    return Readings({k: v for k, v in out.items() if k not in names}, maps)
 
 
 def _none(source: Any) -> np.ndarray:

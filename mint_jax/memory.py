@@ -23,25 +23,27 @@ def available(root: Path = Path("/")) -> int:
     return min([psutil.virtual_memory().available, *_left_in_groups(root)])
 
 
-def on_disk(folder: str | Path, shape: Sequence[int]) -> np.memmap:
-    """Zeros, float32, in a file without a name that goes when nothing uses the array any more.
+def on_disk(
+    folder: str | Path, shape: Sequence[int], dtype: np.typing.DTypeLike = np.float32
+) -> np.memmap:
+    """Zeros in a file without a name that goes when nothing uses the array any more.
 
     Args:
       folder: on the disk that is to hold it; made where it does not exist.
-      shape: of the array.
+      shape, dtype: of the array.
 
     Raises:
       InputError: there is no room for it.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    size = 4 * math.prod(shape)
+    size = np.dtype(dtype).itemsize * math.prod(shape)
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)  # or a full disk would kill the process
         except OSError as error:
             reason = f"no room for {size / 1e9:.3g} GB of activations: {error.strerror}"
             raise InputError(f"{folder}: {reason}") from None
-        return np.memmap(file, np.float32, "r+", shape=tuple(shape))
+        return np.memmap(file, dtype, "r+", shape=tuple(shape))
 
 
 def _left_in_groups(root: Path) -> list[int]:

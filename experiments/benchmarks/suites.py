@@ -40,5 +40,4 @@ SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
 # With --full, in place of those of the same names.
 FULL = {
     "memory_flat": partial(commands.memory_flat, count=100_000),
-    "tables_gpu": partial(commands.tables, sizes=(1000, 50_000, 100_000)),
 }

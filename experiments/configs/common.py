@@ -50,6 +50,7 @@ def tables(sizes: tuple[int, ...]) -> ConfigDict:
     config.neighbour = ConfigDict()
     config.fusion = ConfigDict()
     config.views = ("flip",)  # of a photo, that the fused auditor compares: what training showed
+    config.maps = "float32"  # "bfloat16": they take half the memory, rounded to 8 bits
     config.test_images = 1000  # of each class
     config.validation_images = 250  # of each class; they choose the auditor of the verdict
     config.threshold_images = 1000  # non-members, who freeze the thresholds

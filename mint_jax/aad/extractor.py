@@ -22,6 +22,7 @@ from mint_jax.audited.model import resize
 from mint_jax.errors import InputError
 
 ALL_CONV = "all_conv"
+DTYPES = ("float32", "bfloat16")  # of maps
 _IMAGE = jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
 _IN_FLIGHT = 2  # programs queued ahead of the copy to the host: enough to hide it, little memory
 
@@ -37,12 +38,17 @@ class Extractor:
     """
 
     def __init__(
-        self, model: AuditedModel, layers: Sequence[str], reduce: str, per_device_batch: int
+        self,
+        model: AuditedModel,
+        layers: Sequence[str],
+        reduce: str,
+        per_device_batch: int,
+        dtype: str,
     ):
         self.layers = tuple(layers)
         self.reduce = reduce
         self.chunk = per_device_batch * parallel.device_count()
-        self._apply = apply_function(model, layers, reduce)
+        self._apply = apply_function(model, layers, reduce, dtype)
         self._program = parallel.pmap(self._apply)
         self._prepare = model.prepare
         self._variables = parallel.replicate(model.prepare(model.variables))
@@ -90,22 +96,33 @@ class Extractor:
         return tag, images, parallel.unshard(out)
 
 
-def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> Callable:
+def map_of(layer: str) -> str:
+    """The name under which an extractor of both gives a layer's map; the layer's has its maxima."""
+    return f"{layer}.map"
+
+
+def apply_function(
+    model: AuditedModel, layers: Sequence[str], reduce: str, dtype: str = "float32"
+) -> Callable:
     """The pure function `(variables, images) -> {layer: array}` that an extractor compiles.
 
-    `images` are uint8 (B, H, W, 3) RGB. Results are float32: maps (B, H, W, C) for
-    `reduce="map"`, spatial maxima (B, C) for `"max"`; the outcome is (B, D) under both.
+    `images` are uint8 (B, H, W, 3) RGB. Results are maps (B, H, W, C) of that `dtype` for
+    `reduce="map"`, spatial maxima (B, C) float32 for `"max"`, and for `"both"` the maxima and,
+    by the names of `map_of`, the maps; the outcome is (B, D) float32 under all of them.
 
     Raises:
-      InputError: an unknown `reduce` or view, no layers, or `all_conv` under `reduce="map"`.
+      InputError: an unknown `reduce`, `dtype` or view, no layers, or `all_conv` under
+        `reduce="map"`.
     """
-    if reduce not in ("max", "map"):
-        raise InputError(f'reduce is {reduce!r}; it must be "max" or "map"')
+    if reduce not in ("max", "map", "both"):
+        raise InputError(f'reduce is {reduce!r}; it must be "max", "map" or "both"')
+    if dtype not in DTYPES:
+        raise InputError(f"{dtype!r} is no type of maps; {' and '.join(DTYPES)} are")
     if not layers:
         raise InputError(f"no layer was asked for; {model.name} has {', '.join(model.layers)}")
     asked = {name: views.split(name) for name in layers}
     if reduce == "map" and any(layer == ALL_CONV for layer, _ in asked.values()):
-        raise InputError(f'{ALL_CONV} exists for reduce="max" only: maps differ in size')
+        raise InputError(f"{ALL_CONV} has no map, only maxima: maps differ in size")
     transforms = {view: views.transform(view) for _, view in asked.values()}
     conv = [layer for layer in model.layers if layer.startswith("conv")]
     passes = _passes(asked.values(), conv)
@@ -114,15 +131,20 @@ def apply_function(model: AuditedModel, layers: Sequence[str], reduce: str) -> C
         images, found = resize(images, model.input_size), {}
         for needed, shown in passes.items():
             batch = jnp.concatenate([transforms[view](images) for view in shown])
-            out = model.apply(variables, batch, needed)
-            if reduce == "max":
-                out = {k: v.max(axis=(1, 2)) if v.ndim == 4 else v for k, v in out.items()}
-            for layer, values in out.items():
+            for layer, values in model.apply(variables, batch, needed).items():
                 of_views = jnp.split(values, len(shown))
                 found |= {(layer, view): own for view, own in zip(shown, of_views)}
+        maps = {k: v.astype(dtype) for k, v in found.items() if v.ndim == 4}
+        maxima = {k: v.max(axis=(1, 2)) if k in maps else v for k, v in found.items()}
         for view in (view for layer, view in asked.values() if layer == ALL_CONV):
-            found[ALL_CONV, view] = jnp.concatenate([found[layer, view] for layer in conv], -1)
-        return {name: found[wanted].astype(jnp.float32) for name, wanted in asked.items()}
+            maxima[ALL_CONV, view] = jnp.concatenate([maxima[layer, view] for layer in conv], -1)
+        maxima = {k: v.astype(jnp.float32) for k, v in maxima.items()}
+        if reduce == "map":
+            return {name: {**maxima, **maps}[wanted] for name, wanted in asked.items()}
+        out = {name: maxima[wanted] for name, wanted in asked.items()}
+        if reduce == "both":
+            out |= {map_of(name): maps[wanted] for name, wanted in asked.items() if wanted in maps}
+        return out
 
     jax.eval_shape(apply, model.variables, _IMAGE)
     return apply
@@ -146,6 +168,7 @@ def make_extractor(
     layers: Sequence[str],
     reduce: str = "max",
     per_device_batch: int = 32,
+    dtype: str = "float32",
 ) -> Extractor:
     """An extractor of `layers` of `model`; nothing that they do not need is computed.
 
@@ -153,24 +176,27 @@ def make_extractor(
       model: the audited model.
       layers: names out of `model.layers`, and `all_conv` (maxima of all conv layers, in order);
         with the view behind an @, "outcome@flip", where it is not the photo itself.
-      reduce: "max" for per-filter spatial maxima, "map" for full activation maps.
+      reduce: "max" for per-filter spatial maxima, "map" for full activation maps, "both" for the
+        maxima and, by the names of `map_of`, the maps.
       per_device_batch: images in one device's share of a step; each view takes as many again.
+      dtype: of maps, "float32" or "bfloat16", to which they are rounded on the device.
 
     Raises:
-      InputError: an unknown layer or view (the message lists the known ones) or `reduce`.
+      InputError: an unknown layer or view (the message lists the known ones), `reduce` or `dtype`.
     """
-    return Extractor(model, layers, reduce, per_device_batch)
+    return Extractor(model, layers, reduce, per_device_batch, dtype)
 
 
 def shapes(
     model: AuditedModel, layers: Sequence[str], reduce: str = "max"
 ) -> dict[str, tuple[int, ...]]:
-    """{layer: shape of one image's activations}; nothing is computed.
+    """{layer: shape of one image's activations}, maps' names behind; nothing is computed.
 
     Args and Raises as those of `make_extractor`.
     """
     found = jax.eval_shape(apply_function(model, layers, reduce), model.variables, _IMAGE)
-    return {layer: found[layer].shape[1:] for layer in layers}
+    names = [*layers, *(name for name in map(map_of, layers) if name in found)]
+    return {name: found[name].shape[1:] for name in names}
 
 
 def extract(
@@ -189,13 +215,20 @@ def extract(
       out: arrays to fill (a `np.memmap`, say) in place of new ones; layers that it lacks are added.
 
     Returns:
-      {layer: (n, ...) float32}
+      {layer: (n, ...)}, as the extractor gives it.
     """
     out = {} if out is None else out
     for rows, _, values in extractor.stream((batch, batch["image"]) for batch in batches):
-        mask = np.asarray(rows["_mask"], bool)
+        good = np.flatnonzero(rows["_mask"])
+        here, there = _span(good), _span(rows["index"][good])
         for layer, value in values.items():
             if layer not in out:
                 out[layer] = np.zeros((n, *value.shape[1:]), value.dtype)
-            out[layer][rows["index"][mask]] = value[: len(mask)][mask]
+            out[layer][there] = value[here]
     return out
+
+
+def _span(rows: np.ndarray) -> slice | np.ndarray:
+    """The same rows as a slice where they are consecutive: maps are copied once then, not twice."""
+    consecutive = len(rows) and (np.diff(rows) == 1).all()
+    return slice(rows[0], rows[-1] + 1) if consecutive else rows

@@ -1,5 +1,6 @@
 """Hands a population's rows to the devices: all of them once, or a few steps at a time."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,29 +98,49 @@ class Feed:
         if self._resident is not None:
             return self._resident, rows
         flat, per_device = rows.reshape(-1), rows.size // parallel.device_count()
-        gathered = jax.tree.map(lambda x: parallel.shard(_single(x[flat])), self._features)
+        gathered = jax.tree.map(lambda x: parallel.shard(_rows(x, flat)), self._features)
         local = np.arange(rows.size, dtype=np.int32) % per_device
         return gathered, local.reshape(rows.shape)
 
 
+def _rows(features: Any, index: np.ndarray) -> np.ndarray:
+    return np.asarray(features[index], placement.held_as(features))
+
+
 def _held(features: Any, where: str) -> Any:
     """What the host reads rows of: out of a store all of it only where it shall live there."""
-    if not placement.stored(features):
-        return _single(features)
-    return _loaded(features) if where == "host" else features
-
-
-def _single(features: np.ndarray) -> np.ndarray:
-    return np.asarray(features, np.float32)
+    if isinstance(features, jax.Array):
+        return np.asarray(features)
+    if where != "host" or not placement.stored(features):
+        return features
+    held = np.empty(features.shape, placement.held_as(features))
+    for i in range(0, len(held), _ROWS):
+        held[i : i + _ROWS] = features[i : i + _ROWS]
+    return held
 
 
 def _placed(features: Any) -> jax.Array:
-    return parallel.replicate(_loaded(features, -len(features) % _ROWS))
+    """All rows on every device, zeros behind them; some at a time, for lack of room for copies."""
+    count = max(1, -(-len(features) // _ROWS))
+    pieces = (_piece(features, i * _ROWS) for i in range(count))
+    if count == 1:
+        return parallel.replicate(next(pieces))
+    shape, dtype = (count * _ROWS, *features.shape[1:]), placement.held_as(features)
+    placed = parallel.replicate(np.zeros(shape, dtype))
+    for i, piece in enumerate(pieces):
+        placed = _written()(placed, *parallel.replicate((piece, np.int32(i * _ROWS))))
+    return placed
 
 
-def _loaded(features: Any, padding: int = 0) -> np.ndarray:
-    """All rows, and so many of zeros; read some at a time, for there is no room for them twice."""
-    rows = np.zeros((len(features) + padding, *features.shape[1:]), np.float32)
-    for i in range(0, len(features), _ROWS):
-        rows[i : i + _ROWS][: len(features) - i] = features[i : i + _ROWS]
-    return rows
+def _piece(features: Any, begin: int) -> np.ndarray:
+    rows = features[begin : begin + _ROWS]
+    piece = np.zeros((_ROWS, *features.shape[1:]), placement.held_as(features))
+    piece[: len(rows)] = rows
+    return piece
+
+
+@functools.cache
+def _written() -> Callable:
+    """Puts a piece among the rows that a device holds, from one of them on."""
+    write = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0)
+    return parallel.pmap(write, donate_argnums=(0,))

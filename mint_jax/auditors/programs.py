@@ -72,7 +72,7 @@ def programs(
 
     def losses(params, state, features, batch, step, **kw):
         variables = {"params": params, "normalisation": state["normalisation"]}
-        rows = jax.tree.map(lambda x: x[batch["rows"][step]], features)
+        rows = jax.tree.map(lambda x: x[batch["rows"][step]].astype(jnp.float32), features)
         with nn.intercept_methods(_own_rows) if over_rows else contextlib.nullcontext():
             logits, penalty = module.apply(variables, rows, **kw)
         loss = optax.sigmoid_binary_cross_entropy(logits, batch["labels"][step])

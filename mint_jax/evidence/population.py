@@ -18,7 +18,8 @@ class Readings:
 
     Attributes:
       maxima: {layer: (n, C) float32} spatial maxima, the outcome among them.
-      maps: {layer: (n, H, W, C) float32} activation maps; empty where only maxima are needed.
+      maps: {layer: (n, H, W, C) float32 or bfloat16} activation maps; empty where only maxima are
+        needed.
     """
 
     maxima: Mapping[str, np.ndarray]

@@ -40,6 +40,25 @@ def test_maxima_are_the_maxima_of_the_maps(model, images):
     np.testing.assert_array_equal(maxima["all_conv"], joined)
 
 
+@pytest.mark.parametrize("dtype", aad.DTYPES)
+def test_both_are_the_maxima_and_the_maps(model, images, dtype):
+    make = lambda layers, *how: aad.make_extractor(model, layers, *how)(images)  # noqa: E731
+    layers = ("outcome", "conv3", "conv1@flip")
+    maxima, maps = make((*layers, "all_conv"), "max", 4), make(layers, "map", 4)
+    rounded, both = make(layers, "map", 4, dtype), make((*layers, "all_conv"), "both", 4, dtype)
+    assert set(both) == {*maxima, "conv3.map", "conv1@flip.map"}
+    for layer, values in maxima.items():
+        np.testing.assert_array_equal(both[layer], values)
+    for layer in layers[1:]:
+        assert both[aad.map_of(layer)].dtype == rounded[layer].dtype == jnp.dtype(dtype)
+        np.testing.assert_array_equal(both[aad.map_of(layer)], maps[layer].astype(dtype))
+        np.testing.assert_array_equal(rounded[layer], maps[layer].astype(dtype))
+    np.testing.assert_array_equal(rounded["outcome"], maps["outcome"])
+    shapes = aad.shapes(model, (*layers, "all_conv"), "both")
+    assert shapes == {layer: values.shape[1:] for layer, values in both.items()}
+    assert list(shapes) == [*layers, "all_conv", "conv3.map", "conv1@flip.map"]
+
+
 def test_rows_do_not_depend_on_the_batch(model, images):
     extractor = aad.make_extractor(model, ("conv2", "outcome"), "max", per_device_batch=4)
     together = extractor(images)
@@ -65,6 +84,11 @@ def test_extract_places_rows_by_index_and_skips_masked_ones(model, images):
     found = aad.extract(extractor, batches, n=8)["conv4"]
     expected = np.zeros_like(found)
     expected[rows[:3]] = extractor(images[:3])["conv4"]
+    np.testing.assert_array_equal(found, expected)
+    batches = [{"image": images[:4], "index": np.arange(3, 7), "_mask": np.arange(4) < 3}]
+    found = aad.extract(extractor, batches, n=8)["conv4"]
+    expected = np.zeros_like(found)
+    expected[3:6] = extractor(images[:3])["conv4"]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -113,8 +137,14 @@ def test_conv1_of_r100_costs_less_than_12_percent_of_the_whole():
         (("all_conv",), "map", "max"),
         (("conv1",), "mean", "mean"),
         ((), "max", "no layer"),
+        (("conv9",), "both", "conv1"),
     ],
 )
 def test_bad_requests_say_what_is_known(model, layers, reduce, message):
     with pytest.raises(InputError, match=message):
         aad.make_extractor(model, layers, reduce)
+
+
+def test_an_unknown_type_of_maps_is_refused(model):
+    with pytest.raises(InputError, match="'float16' is no type of maps; float32 and bfloat16 are"):
+        aad.make_extractor(model, LAYERS, "map", dtype="float16")

@@ -4,12 +4,16 @@ import errno
 import logging
 import os
 import signal
+from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mint_jax import memory, parallel
-from mint_jax.auditors import FitConfig, Vanilla, fit_population, placement
+from mint_jax.auditors import CNN, FitConfig, Vanilla, fit_population, placement, schedule
+from mint_jax.auditors.division import Whole
+from mint_jax.auditors.feed import Feed
 from mint_jax.errors import InputError
 from mint_jax.preemption import Preempted
 
@@ -26,14 +30,15 @@ class Stored:
 @pytest.mark.parametrize(
     "features, device, host, where, reason",
     [
-        (ROWS, 2, 0, "device", "live on the device: 1 GB, and there is room for 1 GB on the dev"),
-        (Stored(), 2, 2, "device", "room for 1 GB on the device"),
-        (Stored(), 2, 1, "store", "1 GB on the device and 0.5 GB in host memory"),
-        (ROWS, 1.9, 0, "host", "a few steps at a time: 1 GB, and there is room for 0.95 GB on the"),
-        (Stored(), 1.9, 2, "host", "0.95 GB on the device and 1 GB in host memory"),
-        (Stored(), 1.9, 1.9, "store", "0.95 GB on the device and 0.95 GB in host memory"),
-        ({"a": ROWS, "b": ROWS}, 3, 0, "host", "2 GB, and there is room for 1.5 GB"),
-        ({"a": ROWS, "b": Stored()}, 3, 3, "store", "stay on disk"),
+        (ROWS, 2, 0, "device", "live on the device: 1 GB, and there is room for 1.4 GB on the dev"),
+        (Stored(), 2, 2, "device", "room for 1.4 GB on the device"),
+        (Stored(), 2, 1, "store", "1.4 GB on the device and 0.7 GB in host memory"),
+        (ROWS, 1.4, 0, "host", "a few steps at a time: 1 GB, and there is room for 0.98 GB on the"),
+        (Stored(), 1.4, 2, "host", "0.98 GB on the device and 1.4 GB in host memory"),
+        (Stored(), 1.4, 1.4, "store", "0.98 GB on the device and 0.98 GB in host memory"),
+        ({"a": ROWS, "b": ROWS}, 2, 0, "host", "2 GB, and there is room for 1.4 GB"),
+        ({"a": ROWS, "b": Stored()}, 2, 2, "store", "stay on disk"),
+        (ROWS.astype(jnp.bfloat16), 1, 0, "device", "live on the device: 0.5 GB"),
     ],
 )
 def test_the_fastest_place_with_room(features, device, host, where, reason):
@@ -73,6 +78,31 @@ def test_the_same_auditor_wherever_activations_live(vanilla_toy, mapped):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_bfloat16_stays_what_it_is_and_trains_as_its_float32(cnn_toy, tmp_path):
+    _, x, labels, train, held = cnn_toy
+    rounded = x.astype(jnp.bfloat16)
+    mapped = np.memmap(tmp_path / "maps", rounded.dtype, "w+", shape=x.shape)
+    mapped[:] = rounded
+    halves = placement.joined(rounded[:300], rounded[300:])
+    assert isinstance(halves, placement.Joined) and not placement.stored(halves)
+
+    def fit(features, place):
+        config = FitConfig(epochs=2, place=place)
+        parts = train[:1], held[:1], [1]
+        return fit_population(CNN("conv2"), features, labels, *parts, config).predict(features)
+
+    expected = fit(rounded.astype(np.float32), "device")
+    found = {"device": rounded, "host": rounded, "store": mapped}
+    for place, features in (*found.items(), ("device", halves), ("host", halves)):
+        np.testing.assert_allclose(fit(features, place), expected, atol=1e-5)
+    members = schedule.parts(labels, train[:1], held[:1], [1])
+    for place in ("device", "host"):
+        handed, batch = next(Feed(halves, members, 16, place, Whole).training(members, 1, 0))
+        own, rows = np.asarray(handed)[0], np.asarray(batch["rows"])[0, 0, 0]
+        assert own.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(own[rows], rounded[schedule.shuffled(members[0], 1)[:16]])
+
+
 def test_a_training_goes_on_in_another_place(vanilla_toy, mapped, tmp_path, monkeypatch):
     x, epochs, folder = vanilla_toy[1], [], tmp_path / "unfinished"
     with monkeypatch.context() as patch, pytest.raises(Preempted):
@@ -97,6 +127,8 @@ def test_rows_of_two_arrays_are_read_when_they_are_asked_for(mapped):
     for rows in (slice(None), slice(2, None, 7), np.array([len(mapped), 0, len(mapped) - 1, 0])):
         np.testing.assert_array_equal(both[rows], expected[rows])
     assert isinstance(placement.joined(other, other), np.ndarray)
+    half = placement.joined(*[other.astype(jnp.bfloat16)[:, None]] * 2)
+    assert half.dtype == half[:4].dtype == jnp.bfloat16
 
 
 def test_an_array_on_disk_is_in_no_folder_and_needs_room(tmp_path, monkeypatch):
@@ -104,6 +136,9 @@ def test_an_array_on_disk_is_in_no_folder_and_needs_room(tmp_path, monkeypatch):
     assert placement.stored(array) and array.dtype == np.float32 and not array.any()
     array[3] = 1
     assert array.sum() == 2 and not [*(tmp_path / "made").iterdir()]
+    half = memory.on_disk(tmp_path / "made", (5, 2), jnp.bfloat16)
+    half[3] = 1
+    assert half.nbytes == 20 and half.dtype == jnp.bfloat16 and half.astype(float).sum() == 2
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -120,8 +155,7 @@ def test_rows_of_processes_are_gathered_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "process_count", lambda: 2)
     monkeypatch.setattr(parallel, "gather", lambda own: next(pieces))
     monkeypatch.setattr(parallel, "_PIECE_BYTES", 3 * 2 * 4)
-    new = lambda shape, dtype: memory.on_disk(tmp_path, shape)  # noqa: E731
-    found = parallel.gather_rows(shares[0], len(expected), new)
+    found = parallel.gather_rows(shares[0], len(expected), partial(memory.on_disk, tmp_path))
     assert placement.stored(found)
     np.testing.assert_array_equal(found, expected)
 

@@ -34,10 +34,10 @@ def programs():
     """Compiles a program once, not for every extraction."""
     make, made = aad.make_extractor, {}
 
-    def reuse(model, layers, reduce="max", per_device_batch=32):
-        key = model.sha256, tuple(layers), reduce, per_device_batch
+    def reuse(model, layers, reduce="max", per_device_batch=32, dtype="float32"):
+        key = model.sha256, tuple(layers), reduce, per_device_batch, dtype
         if key not in made:
-            made[key] = make(model, layers, reduce, per_device_batch)
+            made[key] = make(model, layers, reduce, per_device_batch, dtype)
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -78,7 +78,7 @@ def test_tables_of_one_protocol(tmp_path, started, monkeypatch):
     values(arguments)
     config = parsed.value
     assert (config.sizes, config.seeds, config.cnn_seeds) == ((8, 16), 3, 3)
-    assert config.controls == ("pixels",) and not config.robustness
+    assert config.controls == ("pixels",) and not config.robustness and config.maps == "bfloat16"
     assert config.non_members == ("",) and config.test_images == 8
     wanted = 0
     for side in ("members", "externals"):
