@@ -123,13 +123,15 @@ def test_what_is_compiled_lowers_for_accelerators(compiled, tmp_path, monkeypatc
     with monkeypatch.context() as patch:  # accelerators have nothing to prepare
         patch.setattr(jax, "default_backend", lambda: "cpu")
         patch.setattr(sys.modules[iresnet.__module__], "_MANY", 4)
-        ours.prepare(ours.variables)
+        ours.prepare(ours.variables, 1)
     baselines.pixel_features(PHOTOS)
     train_models()
     train_auditors()
     monkeypatch.setattr("mint_jax.auditors.fit.Whole", division.Rows)
-    rows = ~HELD, HELD, [0], auditors.FitConfig(epochs=1)
-    auditors.fit_population(auditors.Vanilla("conv1"), VECTORS, LABELS, *rows)
+    many = np.tile(VECTORS, (25, 1)), np.tile(LABELS, 25)  # so many are placed some at a time
+    held = np.tile(HELD, 25)
+    rows = ~held, held, [0], auditors.FitConfig(epochs=1)
+    auditors.fit_population(auditors.Vanilla("conv1"), *many, *rows)
     assert compiled.places() == written()
     for function, shapes in compiled.calls.values():
         assert jax.export.export(function, platforms=PLATFORMS)(*shapes).platforms == PLATFORMS

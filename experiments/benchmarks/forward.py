@@ -84,7 +84,7 @@ def _reader(
         extractor = aad.make_extractor(model, [layer], per_device_batch=share)
         return lambda images: extractor(images)[layer]
     program = jax.jit(apply_function(model, [layer], "max"))
-    variables = jax.device_put(model.prepare(model.variables))
+    variables = jax.device_put(model.prepare(model.variables, batch))
     return lambda images: np.asarray(program(variables, images)[layer])
 
 

@@ -74,6 +74,25 @@ def tiles(side: int, channels: int, tile: int, batch: int = 8) -> Race:
     return _beside_xla(words, ours, x, kernel, 1, further)
 
 
+def alone(side: int, channels: int, tile: int) -> Race:
+    """The same of a single image, which all cores share: tiles along one axis, beside both."""
+    (x, *_), kernel = _drawn(1, side, channels)
+
+    def run(convolve: Callable, kernel: jax.Array) -> Callable[[], jax.Array]:
+        program = jax.jit(convolve)
+        return lambda: jax.block_until_ready(program(x, kernel))
+
+    ours, both = (
+        run(winograd.convolve, winograd.transformed(kernel, tile, axes)) for axes in (1, 2)
+    )
+    words = f"3x3 convolution of one image, {side}x{side}x{channels}, tiles of {tile} along an axis"
+    xla = run(_by_xla, kernel)
+    for other in (both, xla):
+        check_same(ours(), other(), words)
+    peers = [Peer("tiles along both", seconds(both)), Peer("XLA's", seconds(xla), suffix="_xla")]
+    return Race(words, "s", 1, seconds(ours), peers, turns=21)
+
+
 def product(side: int, channels: int, stride: int = 1, batch: int = 8) -> Race:
     """A 3x3 convolution of inference as one matrix product; each device has `batch` images."""
     x, kernel = _drawn(batch, side, channels)

@@ -7,6 +7,7 @@ together. Source: DeAlcala et al., arXiv 2402.09225, section III.
 """
 
 import copy
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -50,8 +51,9 @@ class Extractor:
         self.chunk = per_device_batch * parallel.device_count()
         self._apply = apply_function(model, layers, reduce, dtype)
         self._program = parallel.pmap(self._apply)
-        self._prepare = model.prepare
-        self._variables = parallel.replicate(model.prepare(model.variables))
+        shown = max(map(len, _passes(model, layers).values()))
+        self._prepare = functools.partial(model.prepare, batch=per_device_batch * shown)
+        self._variables = parallel.replicate(self._prepare(model.variables))
 
     def with_variables(self, variables: Any) -> "Extractor":
         """The same compiled program for another network of the same shapes."""
@@ -124,8 +126,8 @@ def apply_function(
     if reduce == "map" and any(layer == ALL_CONV for layer, _ in asked.values()):
         raise InputError(f"{ALL_CONV} has no map, only maxima: maps differ in size")
     transforms = {view: views.transform(view) for _, view in asked.values()}
-    conv = [layer for layer in model.layers if layer.startswith("conv")]
-    passes = _passes(asked.values(), conv)
+    conv = _convolutional(model)
+    passes = _passes(model, layers)
 
     def apply(variables, images):
         images, found = resize(images, model.input_size), {}
@@ -150,13 +152,16 @@ def apply_function(
     return apply
 
 
-def _passes(
-    asked: Iterable[tuple[str, str | None]], conv: Sequence[str]
-) -> dict[tuple[str, ...], list[str | None]]:
-    """{layers: the views of which these are needed}, every view of (layer, view) pairs once."""
+def _convolutional(model: AuditedModel) -> list[str]:
+    return [layer for layer in model.layers if layer.startswith("conv")]
+
+
+def _passes(model: AuditedModel, layers: Sequence[str]) -> dict[tuple[str, ...], list[str | None]]:
+    """{layers of the model: the views of which these are needed}, every view that is asked once."""
     needed: dict[str | None, set[str]] = {}
-    for layer, view in asked:
-        needed.setdefault(view, set()).update(conv if layer == ALL_CONV else [layer])
+    for layer, view in map(views.split, layers):
+        wanted = _convolutional(model) if layer == ALL_CONV else [layer]
+        needed.setdefault(view, set()).update(wanted)
     passes: dict[tuple[str, ...], list[str | None]] = {}
     for view, layers in needed.items():
         passes.setdefault(tuple(sorted(layers)), []).append(view)

@@ -29,9 +29,10 @@ _FILTERS = (64, 128, 256, 512)
 # those of `_MANY` channels and more are with results of up to `_SMALL_RESULT`.
 _SMALL, _SMALL_RESULT = 4, 7
 # On a CPU, inference at stride 1 by Winograd: tiles of 4 on maps from `_WIDE` pixels on, of 2 where
-# maps are smaller and more would hang over the edge. Rows winograd_* and product_* of
-# `make benchmark` hold each of these against XLA's convolution.
-_LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
+# maps are smaller and more would hang over the edge; of one image along one axis alone on maps
+# below `_LARGE`. Rows winograd_* and product_* of `make benchmark` hold each of these against XLA's
+# convolution.
+_LEAST, _WIDE, _LARGE, _MANY = 14, 28, 56, 64  # sides of maps; channels
 _PREPARED = "prepared"  # the collection of transformed kernels
 # Images pass through the first stage so many pixels at a time where there are such kernels, so on a
 # CPU: the maps of more leave the cache.
@@ -96,7 +97,9 @@ class Convolution(nn.Module):
 
     def _transformed(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
         """The kernel as Winograd's convolution takes it, which `preparation` may have kept."""
-        transform = functools.partial(winograd.transformed, kernel, 4 if x.shape[1] >= _WIDE else 2)
+        side = 4 if x.shape[1] >= _WIDE else 2
+        axes = 1 if len(x) == 1 and x.shape[1] < _LARGE else 2
+        transform = functools.partial(winograd.transformed, kernel, side, axes)
         keeps = self.is_mutable_collection(_PREPARED) and not self.is_initializing()
         if not (keeps or self.has_variable(_PREPARED, "kernel")):
             return transform()
@@ -187,7 +190,7 @@ class IResNet(nn.Module):
         return x.astype(jnp.float32), taps
 
 
-def preparation(network: IResNet, size: int) -> Callable[[Any], Any]:
+def preparation(network: IResNet, size: int) -> Callable[[Any, int], Any]:
     """What transforms, for inference, all kernels that Winograd's convolutions take.
 
     Args:
@@ -195,19 +198,19 @@ def preparation(network: IResNet, size: int) -> Callable[[Any], Any]:
       size: side of the network's input.
 
     Returns:
-      A function of the variables {"params", "batch_stats"}. With what it adds to them they give
-      the same, faster, and images pass through the first stage in groups, by a scan. One program
-      serves all variables of a network.
+      A function of the variables {"params", "batch_stats"} and of how many images are given at
+      once. With what it adds to the variables they give the same, faster, and images pass through
+      the first stage in groups, by a scan. One program serves all variables of a network.
     """
 
     @jax.jit
-    def transformed(variables: Any) -> Any:
-        return network.apply(variables, jnp.zeros((1, size, size, 3)), mutable=[_PREPARED])[1]
+    def transformed(variables: Any, x: jax.Array) -> Any:
+        return network.apply(variables, x, mutable=[_PREPARED])[1]
 
-    def prepared(variables: Any) -> Any:
+    def prepared(variables: Any, batch: int) -> Any:
         if jax.default_backend() != "cpu" or max(_widths(network.width)) < _MANY:
             return variables
-        return {**variables, **transformed(variables)}
+        return {**variables, **transformed(variables, jnp.zeros((min(batch, 2), size, size, 3)))}
 
     return prepared
 

@@ -36,7 +36,8 @@ class Preprocessing:
         return (x.astype(jnp.float32) - self.mean) * self.scale
 
 
-def _as_they_are(variables: Any) -> Any:
+def _as_they_are(variables: Any, batch: int) -> Any:
+    del batch
     return variables
 
 
@@ -53,7 +54,8 @@ class AuditedModel:
       preprocessing: of pixels.
       forward: `(variables, x, layers) -> {layer: array}` for normalised x (B, S, S, 3).
       redraw: `(seed) -> variables` of an untrained network of the same shape.
-      prepare: `(variables) -> variables` for `forward`, which it makes faster and does not change.
+      prepare: `(variables, images in a batch) -> variables` for `forward`, which it makes faster
+        and does not change.
       architecture: what `save` stores to build the network again; None where it cannot.
       info: what is known of the model (training database, terms, how it was made); JSON
         types.
@@ -67,7 +69,7 @@ class AuditedModel:
     preprocessing: Preprocessing
     forward: Callable[[Any, jax.Array, tuple[str, ...]], dict[str, jax.Array]]
     redraw: Callable[[int], Any]
-    prepare: Callable[[Any], Any] = _as_they_are
+    prepare: Callable[[Any, int], Any] = _as_they_are
     architecture: Mapping[str, Any] | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

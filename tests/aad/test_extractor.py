@@ -1,5 +1,6 @@
 """Extraction of AAD: what is computed, and that rows depend on nothing but their image."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -72,6 +73,28 @@ def test_in_one_place_the_bits_depend_on_the_image_alone(model, images):
     first, second = extractor(images[:4]), extractor(images[[0, 9, 2, 10]])
     for layer in LAYERS:
         np.testing.assert_array_equal(first[layer][[0, 2]], second[layer][[0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch", "photos"),
+    [
+        (("conv1", "outcome"), 1, 1),
+        (("outcome", "outcome@flip"), 1, 2),
+        (("conv4", "outcome", "outcome@flip"), 3, 3),  # the photo passes apart, with conv4
+        (("all_conv", "conv1@flip"), 4, 4),
+    ],
+)
+def test_kernels_are_prepared_for_as_many_photos_as_pass_at_once(model, layers, batch, photos):
+    asked = []
+
+    def prepare(variables, batch):
+        asked.append(batch)
+        return variables
+
+    other = dataclasses.replace(model, prepare=prepare)
+    extractor = aad.make_extractor(other, layers, "max", batch)
+    extractor.with_variables(model.variables)
+    assert asked == [photos, photos]
 
 
 def test_extract_places_rows_by_index_and_skips_masked_ones(model, images):

@@ -9,7 +9,7 @@ import pytest
 
 from mint_jax import audited, patches, winograd
 from mint_jax.audited import iresnet_model
-from mint_jax.audited.iresnet import PReLU, iresnet
+from mint_jax.audited.iresnet import PReLU, iresnet, preparation
 from mint_jax.errors import InputError
 
 
@@ -88,28 +88,55 @@ def test_inference_by_winograd_is_that_of_the_library(monkeypatch):
         together.append(len(x))
         return original[0](x, transformed)
 
-    def transform(kernel, side):
+    def transform(kernel, side, axes):
         kernels.append(kernel)
-        return original[1](kernel, side)
+        return original[1](kernel, side, axes)
 
     original = winograd.convolve, winograd.transformed
     monkeypatch.setattr(winograd, "convolve", convolve)
     monkeypatch.setattr(winograd, "transformed", transform)
     expected = module.apply(model.variables, x)
-    assert not sides and model.prepare(model.variables) is model.variables
+    assert not sides and model.prepare(model.variables, 8) is model.variables
     monkeypatch.setattr(sys.modules[type(module).__module__], "_MANY", 4)
     jax.eval_shape(lambda: module.apply(model.variables, x, train=True, mutable=["batch_stats"]))
     assert not sides and set(module.init(jax.random.key(0), x)) == {"params", "batch_stats"}
     found = [module.apply(model.variables, x)]
     assert set(sides) == {(56, 4), (28, 4), (14, 2)}
     assert set(together) == {8}
-    model.prepare(iresnet_model.init(architecture, 1))
+    model.prepare(iresnet_model.init(architecture, 1), 8)
     kernels.clear(), together.clear()
-    variables = model.prepare(model.variables)  # by the program of the others
+    variables = model.prepare(model.variables, 4)  # by the program of the others
     found.append(module.apply(variables, x))
     assert not kernels and set(together) == {4, 8}
     for values in found:
         for a, b in zip(*map(jax.tree.leaves, (values, expected)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+def test_one_image_alone_has_tiles_along_one_axis(monkeypatch):
+    """On smaller maps; kernels that were prepared for more images serve it too."""
+    module = iresnet("iresnet18", width=1 / 16, embedding_size=8)
+    x = np.random.default_rng(0).standard_normal((1, 112, 112, 3)).astype("f")
+    variables = module.init(jax.random.key(0), x)
+    expected, taken, original = module.apply(variables, x), set(), winograd.convolve
+
+    def convolve(x, kernels):
+        taken.add((x.shape[1], len(kernels) - 2, kernels.shape[1] == len(kernels)))
+        return original(x, kernels)
+
+    monkeypatch.setattr(winograd, "convolve", convolve)
+    monkeypatch.setattr(sys.modules[type(module).__module__], "_MANY", 4)
+    prepared = preparation(module, 112)
+    large, small = {(112, 4, True), (56, 4, True)}, {(28, 4), (14, 2)}
+    for given, both in (
+        (variables, False),
+        (prepared(variables, 1), False),
+        (prepared(variables, 2), True),
+    ):
+        taken.clear()
+        found = module.apply(given, x)
+        assert taken == large | {(*sides, both) for sides in small}
+        for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 

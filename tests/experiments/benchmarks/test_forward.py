@@ -109,3 +109,12 @@ def test_tiles_of_either_side_give_what_xlas_convolution_gives(monkeypatch):
     monkeypatch.setattr(winograd, "convolve", lambda x, kernels: exact(x, kernels)[:, :, ::-1])
     with pytest.raises(ArithmeticError, match="in tiles of 4"):
         products.tiles(side=9, channels=5, tile=4, batch=2)
+
+
+def test_tiles_along_one_axis_give_what_xlas_convolution_gives(monkeypatch):
+    race = products.alone(side=9, channels=5, tile=4)  # compares them
+    assert race.n == 1 and race.ours() > 0 and all(peer.figure() > 0 for peer in race.peers)
+    exact = winograd.convolve
+    monkeypatch.setattr(winograd, "convolve", lambda x, kernels: exact(x, kernels)[:, :, ::-1])
+    with pytest.raises(ArithmeticError, match="tiles of 4 along an axis"):
+        products.alone(side=9, channels=5, tile=4)
