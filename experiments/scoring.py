@@ -71,14 +71,18 @@ def score_source(
       InputError: `output` cannot be written or holds something else, or a process did not see it.
     """
     index, count = parallel.process_index(), parallel.process_count()
+    extractor = extractor.suited(len(source))
     done = np.zeros(len(source), bool) if index else score_files.merge(output, source.keys)
     parallel.barrier("lines of earlier runs")
     done = parallel.gather(done)[0]
     # A block always begins a device's batch, whoever computes it and however often, because the
     # last bits of convolutions depend on an image's place there.
-    block = np.arange(len(source)) // (extractor.chunk // parallel.device_count())
-    own = block % count == index
-    todo = np.flatnonzero(own & np.isin(block, block[~done]))
+    size = extractor.chunk // parallel.device_count()
+    begins = np.arange(0, len(source), size)
+    blocks = begins // size % count == index
+    own = np.repeat(blocks, size)[: len(source)]
+    blocks &= np.logical_or.reduceat(~done, begins)
+    todo = np.flatnonzero(np.repeat(blocks, size)[: len(source)])
     tally = Tally(kept=int(done[own].sum()))
     if len(todo):
         with (

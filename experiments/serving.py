@@ -96,9 +96,10 @@ class Audit:
 
     def prepare(self, models: int) -> None:
         """Compiles, and finds out what can be weighed where that many models may be accused."""
-        blank = np.zeros((1, alignment.SIZE, alignment.SIZE, 3), np.uint8)
-        self.judge.outside(blank, np.float32([alignment.UNPLACED]))
-        self._scores(blank)
+        for count in (1, self._extract.chunk):  # few faces have a program of their own
+            blank = np.zeros((count, alignment.SIZE, alignment.SIZE, 3), np.uint8)
+            self.judge.outside(blank, np.float32([alignment.UNPLACED] * count))
+            self._scores(blank)
         self._needed = conformal.conditional_needed(ALPHA / models)
         self._scales = {} if self.why else dict(self._weighable())
         self._power = {
@@ -152,7 +153,7 @@ class Audit:
         return scores, outside
 
     def _scores(self, images: np.ndarray) -> np.ndarray:
-        return self._auditor.score(self._extract(images))
+        return self._auditor.score(self._extract.suited(len(images))(images))
 
     def _weighable(self) -> Iterator[tuple[int, Scale]]:
         """Yields (photos, scale) of one image, and of as many photos as enough people have."""
@@ -298,7 +299,7 @@ def open_examiner(
       specs: of the audited models, as `mint_jax.audited.load` takes them.
       folders: `AUDIT/auditors/PROTOCOL/chosen`, one for each of them, in any order.
       detector: an .onnx file in place of the audits' own.
-      batch: faces in a step of one device; each step takes as long, whatever is in it.
+      batch: faces in a step of one device, where there are many.
 
     Raises:
       InputError: models and auditors that do not belong together one by one, audits that prepared

@@ -97,7 +97,8 @@ class Gauge:
             drawn = self._components.reconstruction(support.thumbnails(images))
             found["reconstruction"] = drawn
         if self._read:
-            found["density"] = support.density(self._read(images)[OUTCOME], self._bank)
+            embeddings = self._read.suited(len(images))(images)[OUTCOME]
+            found["density"] = support.density(embeddings, self._bank)
         return self.gate.inside({name: found[name] for name in self.gate.ranges})
 
 

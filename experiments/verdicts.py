@@ -168,7 +168,7 @@ def read(judge: Judge, extractor: Extractor, source: Any, workers: int = 0) -> S
       source: random-access source with `keys`, `identities` and `sha256(row)`.
       workers: Grain worker processes that decode.
     """
-    n = len(source)
+    n, extractor = len(source), extractor.suited(len(source))
     scores, prints = np.full(n, np.nan), np.zeros((n, 4), np.uint64)
     errors, outside = {}, {}
     with tempfile.TemporaryDirectory() as folder:

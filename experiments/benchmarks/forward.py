@@ -63,6 +63,19 @@ def extract(batch: int, turns: int, goal: float, name: str = "iresnet100", **opt
     return Race(words, "images/s", batch, rate(lambda: read(images), batch), peers, turns)
 
 
+def one_face(batch: int = 8, name: str = "iresnet100", **options: Any) -> Race:
+    """A photo and its mirror image as the web platform reads them, beside a step of many faces."""
+    model, _ = network(name, **options)
+    extractor = aad.make_extractor(model, aad.with_views("outcome", ["flip"]), "max", batch)
+    images = photos(1, model.input_size)
+    alone = extractor.suited(1)
+    words = f"a photo in two views by {name}, where a step has room for {batch} a device"
+    for layer, values in alone(images).items():
+        check_same(values, extractor(images)[layer], words)
+    ours, whole = (seconds(functools.partial(read, images)) for read in (alone, extractor))
+    return Race(words, "s", 1, ours, [Peer("a whole step", whole)], turns=5)
+
+
 def truncation(batch: int = 16, name: str = "iresnet100", **options: Any) -> Race:
     """How many times less conv1 alone takes, beside how many times fewer operations it has."""
     model, _ = network(name, **options)

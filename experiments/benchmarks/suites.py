@@ -13,6 +13,7 @@ SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
         "extract_r100_cpu_b1": lambda folder: forward.extract(1, turns=9, goal=1.0),
         "extract_r100_cpu": lambda folder: forward.extract(16, turns=5, goal=1.2),
         "extract_r100_cpu_b64": lambda folder: forward.extract(64, turns=3, goal=1.2),
+        "one_face": lambda folder: forward.one_face(),
         "truncation_conv1": lambda folder: forward.truncation(),
         "population_table1": lambda folder: populations.population(goal=10.0),
         "population_table2": lambda folder: populations.population(CNN, populations.MAPS, seeds=2),

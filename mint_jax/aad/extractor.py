@@ -61,6 +61,16 @@ class Extractor:
         other._variables = parallel.replicate(self._prepare(variables))
         return other
 
+    def suited(self, count: int) -> "Extractor":
+        """The same in chunks of one image a device, where `count` in all fill half a chunk at most.
+
+        A chunk takes as long, whatever is in it. Another shape may change the last bits.
+        """
+        other = copy.copy(self)
+        if 2 * count <= self.chunk:
+            other.chunk = parallel.device_count()
+        return other
+
     def start(self, images: np.ndarray) -> Mapping[str, jax.Array]:
         """Queues one chunk, (n <= chunk, H, W, 3) uint8, and returns sharded results at once."""
         padded = np.zeros((self.chunk, *images.shape[1:]), np.uint8)
@@ -69,12 +79,11 @@ class Extractor:
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """AAD of `images`, uint8 (B, H, W, 3) RGB: {layer: (B, ...)}; B may be any number."""
-        rows = {}
-        chunks = [images[i : i + self.chunk] for i in range(0, len(images), self.chunk)]
-        for begin, chunk, out in self.stream(enumerate(chunks)):
+        rows, begins = {}, range(0, len(images), self.chunk)
+        for begin, chunk, out in self.stream((i, images[i : i + self.chunk]) for i in begins):
             for layer, values in out.items():
                 rows.setdefault(layer, np.empty((len(images), *values.shape[1:]), values.dtype))
-                rows[layer][begin * self.chunk :][: len(chunk)] = values[: len(chunk)]
+                rows[layer][begin : begin + len(chunk)] = values[: len(chunk)]
         return rows
 
     def stream(

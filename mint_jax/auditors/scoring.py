@@ -67,6 +67,6 @@ def scores(function: Callable, model: Any, members: list[dict], features: Any) -
         rows = jax.tree.map(jnp.asarray, rows)
         results = [run(variables, rows) for variables in members]  # queued before the copies
         for p, result in enumerate(results):
-            out[p, begin : begin + count] = result[:count]
+            out[p, begin : begin + count] = np.asarray(result)[:count]
         begin += count
     return out

@@ -75,6 +75,17 @@ def test_in_one_place_the_bits_depend_on_the_image_alone(model, images):
         np.testing.assert_array_equal(first[layer][[0, 2]], second[layer][[0, 2]])
 
 
+def test_few_images_need_not_wait_for_a_whole_chunk(model, images):
+    extractor, devices = aad.make_extractor(model, LAYERS, "max", 8), jax.local_device_count()
+    expected = extractor(images)
+    for count, chunk in ((1, 1), (4, 1), (5, 8)):
+        suited = extractor.suited(count * devices)
+        assert (suited.chunk, extractor.chunk) == (chunk * devices, 8 * devices)
+        for layer, values in suited(images).items():
+            atol = 5e-6 * np.abs(values).max()
+            np.testing.assert_allclose(values, expected[layer], rtol=0, atol=atol)
+
+
 @pytest.mark.parametrize(
     ("layers", "batch", "photos"),
     [

@@ -129,6 +129,9 @@ class Placed:
 
     chunk = 6
 
+    def suited(self, count):
+        return self
+
     def stream(self, chunks, queued):
         for batch, images in chunks:
             place = np.arange(len(images)) % (self.chunk // parallel.device_count())

@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -305,6 +306,21 @@ def _fewer(auditor, **people):
         own = {name, f"image_{name}", f"person_{name}", f"people_{name}"} & found.keys()
         found |= {key: found[key][: 2 * count] for key in own}
     return dataclasses.replace(auditor, calibration=found)
+
+
+def test_nothing_is_compiled_for_a_visitor(networks, exported, photos, tmp_path, caplog):
+    audit = serving.Audit(networks[0], Judge(tmp_path, exported[0], serving.ALPHA), "m", 8)
+
+    def compiled(act):
+        caplog.clear()
+        with jax.log_compiles():
+            act()
+        return any("Compiling" in message for message in caplog.messages)
+
+    assert compiled(lambda: audit.prepare(1))
+    for count in (1, 2, 9 * jax.local_device_count()):
+        faces = [Face((0, 0, 112, 112), photos[0], tuple(UNPLACED))] * count
+        assert not compiled(lambda: audit.read(faces))  # noqa: B023
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,9 @@ class Reads:
 
     chunk = 8
 
+    def suited(self, count):
+        return self
+
     def __call__(self, images):
         return images
 

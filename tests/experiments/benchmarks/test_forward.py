@@ -60,6 +60,16 @@ def test_a_part_beside_the_whole():
     assert peer.figure() == whole / part and peer.goal == 0.7 and race.ours() > 0
 
 
+def test_one_face_beside_a_whole_step(monkeypatch):
+    race = forward.one_face(3, **SMALL)  # compares them
+    assert race.n == 1 and race.ours() > 0 and race.peers[0].figure() > 0
+    other = aad.make_extractor(forward.network(**SMALL)[0], ["conv1"], "max", 1)
+    wrong = lambda images: {"outcome": other(images)["conv1"][:, :1]}  # noqa: E731
+    monkeypatch.setattr(aad.Extractor, "suited", lambda self, count: wrong)
+    with pytest.raises(ArithmeticError, match="a photo in two views"):
+        forward.one_face(3, **SMALL)
+
+
 def test_bfloat16_gives_about_what_float32_gives():
     model, _ = forward.network(**SMALL)
     images = forward.photos(3, 40)
