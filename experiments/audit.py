@@ -76,12 +76,15 @@ def run(config: ConfigDict, workdir: Path) -> dict:
             parallel.barrier("protocol")
         tables[name], found = finished[name]
         scores |= {f"{name}/{key}": value for key, value in found.items()}
+    notes = [*subject.notes, _coverage(populations, subject, config.sizes)]
+    if config.cnn_seeds and config.maps != "float32":
+        notes.append(f"CNN auditors read maps that were rounded to {config.maps}.")
     result = described | {
         "protocols": tables,
         "sizes": list(config.sizes),
         "sets": _counts(populations),
         "matched_reason": subject.no_match,
-        "notes": [*subject.notes, _coverage(populations, subject, config.sizes)],
+        "notes": notes,
     }
     if first:
         (workdir / "tables.json").write_text(json.dumps(result, indent=1))

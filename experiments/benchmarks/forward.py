@@ -76,14 +76,14 @@ def one_face(batch: int = 8, name: str = "iresnet100", **options: Any) -> Race:
     return Race(words, "s", 1, ours, [Peer("a whole step", whole)], turns=5)
 
 
-def truncation(batch: int = 16, name: str = "iresnet100", **options: Any) -> Race:
-    """How many times less conv1 alone takes, beside how many times fewer operations it has."""
+def truncation(layer: str, batch: int = 16, name: str = "iresnet100", **options: Any) -> Race:
+    """How many times less a layer alone takes, beside how many times fewer operations it has."""
     model, _ = network(name, **options)
     images = photos(batch, model.input_size)
-    readers = (_reader(model, layer, batch) for layer in ("conv1", "outcome"))
+    readers = (_reader(model, end, batch) for end in (layer, "outcome"))
     part, whole = (seconds(functools.partial(read, images)) for read in readers)
-    few, many = (operations(model.architecture, layer) for layer in ("conv1", "outcome"))
-    words = f"conv1 of {name} alone, batch {batch}: times less than for the embedding"
+    few, many = (operations(model.architecture, end) for end in (layer, "outcome"))
+    words = f"{layer} of {name} alone, batch {batch}: times less than for the embedding"
     peer = Peer(f"operations: {few / 1e9:.3g} of {many / 1e9:.3g} GFLOP", lambda: many / few, 0.7)
     return Race(words, "times", batch, lambda: whole() / part(), [peer], turns=5)
 

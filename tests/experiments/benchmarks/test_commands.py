@@ -94,6 +94,7 @@ def test_tables_are_made(tmp_path):
     audited = "iresnet18:random=0"
     race = commands.tables(tmp_path, audited, (16, 32), seeds=2, per_device_batch=16, **SMALL)
     assert race.ours() > 0
-    found = json.loads((tmp_path / "tables0" / "tables.json").read_text())["protocols"]
-    assert found["matched"] is None
+    tables = json.loads((tmp_path / "tables0" / "tables.json").read_text())
+    found = tables["protocols"]
+    assert found["matched"] is None and "rounded to bfloat16" in tables["notes"][-1]
     assert set(found["cross_database"]["table1"]["conv1"]) == {"16", "32"}

@@ -52,12 +52,14 @@ def test_operations_of_the_published_network():
     assert round(forward.operations(about, "conv1") / 1e9, 1) == 2.1
 
 
-def test_a_part_beside_the_whole():
-    race = forward.truncation(2, **SMALL)
+@pytest.mark.parametrize("layer", ["conv1", "conv4"])
+def test_a_part_beside_the_whole(layer):
+    race = forward.truncation(layer, 2, **SMALL)
     (peer,) = race.peers
     about = forward.network(**SMALL)[0].architecture
-    whole, part = (forward.operations(about, layer) for layer in ("outcome", "conv1"))
+    whole, part = (forward.operations(about, end) for end in ("outcome", layer))
     assert peer.figure() == whole / part and peer.goal == 0.7 and race.ours() > 0
+    assert f"{layer} of iresnet18 alone, batch 2" in race.words
 
 
 def test_one_face_beside_a_whole_step(monkeypatch):
