@@ -30,7 +30,6 @@ SUITES: Mapping[str, Mapping[str, Callable[[Path], Race]]] = {
         "winograd_28": lambda folder: products.tiles(28, 128, tile=4),
         "winograd_14": lambda folder: products.tiles(14, 256, tile=2),
         "winograd_7": lambda folder: products.tiles(7, 512, tile=2),
-        "winograd_28_alone": lambda folder: products.alone(28, 128, tile=4),
         "winograd_14_alone": lambda folder: products.alone(14, 256, tile=2),
         "product_7": lambda folder: products.product(7, 512),
         "product_14": lambda folder: products.product(14, 512, stride=2),

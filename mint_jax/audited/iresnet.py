@@ -29,10 +29,9 @@ _FILTERS = (64, 128, 256, 512)
 # those of `_MANY` channels and more are with results of up to `_SMALL_RESULT`.
 _SMALL, _SMALL_RESULT = 4, 7
 # On a CPU, inference at stride 1 by Winograd: tiles of 4 on maps from `_WIDE` pixels on, of 2 where
-# maps are smaller and more would hang over the edge; of one image along one axis alone on maps
-# below `_LARGE`. Rows winograd_* and product_* of `make benchmark` hold each of these against XLA's
-# convolution.
-_LEAST, _WIDE, _LARGE, _MANY = 14, 28, 56, 64  # sides of maps; channels
+# maps are smaller and more would hang over the edge, and along one axis alone for one image. Rows
+# winograd_* and product_* of `make benchmark` hold each of these against XLA's convolution.
+_LEAST, _WIDE, _MANY = 14, 28, 64  # sides of maps for either tile; channels
 _PREPARED = "prepared"  # the collection of transformed kernels
 # Images pass through the first stage so many pixels at a time where there are such kernels, so on a
 # CPU: the maps of more leave the cache.
@@ -98,7 +97,7 @@ class Convolution(nn.Module):
     def _transformed(self, kernel: jax.Array, x: jax.Array) -> jax.Array:
         """The kernel as Winograd's convolution takes it, which `preparation` may have kept."""
         side = 4 if x.shape[1] >= _WIDE else 2
-        axes = 1 if len(x) == 1 and x.shape[1] < _LARGE else 2
+        axes = 1 if side == 2 and len(x) == 1 else 2
         transform = functools.partial(winograd.transformed, kernel, side, axes)
         keeps = self.is_mutable_collection(_PREPARED) and not self.is_initializing()
         if not (keeps or self.has_variable(_PREPARED, "kernel")):
