@@ -27,7 +27,7 @@ _SUITE = flags.DEFINE_enum("suite", "cpu", list(suites.SUITES), "for which kind 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/benchmark", "folder of benchmark.json")
 _ONLY = flags.DEFINE_list("only", [], "names of some rows of the suite; all where empty")
 _TURNS = flags.DEFINE_integer("turns", None, "runs of each side; each row's own", lower_bound=1)
-_FULL = flags.DEFINE_bool("full", False, "memory and tables of 100,000 images")
+_FULL = flags.DEFINE_bool("full", False, "memory of 100,000 images, not of 10,000")
 
 _PEERS = ("onnxruntime", "opencv-python-headless", "torch")
 

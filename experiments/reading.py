@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -83,9 +82,7 @@ class Reader:
         """
         self._views, self._statistics = views, statistics
         self._batch, self._workers, self._stores = batch, workers, tuple(stores)
-        self._folder, self._maps, self._programs = folder, maps, {}
-        if maps not in aad.DTYPES:
-            raise InputError(f"{maps!r} is no type of maps; {' and '.join(aad.DTYPES)} are")
+        self._folder, self._maps, self._programs = folder, aad.dtype_of(maps), {}
 
     def populations(
         self, groups: Mapping[str, Mapping[str, Any]], apart: int
@@ -141,12 +138,13 @@ class Reader:
             name: {k: s for k, s in aad.shapes(v.model, v.names, "both").items() if len(s) == 3}
             for name, v in views.items()
         }
-        dtype = jnp.dtype(self._maps)
         sizes = [math.prod(s) for layers in shapes.values() for s in layers.values()]
-        if dtype.itemsize * sum(sizes) * count <= placement.SHARE * parallel.free_memory()[1]:
+        rows = count if parallel.process_count() == 1 else count + own  # both while they are sent
+        if self._maps.itemsize * sum(sizes) * rows <= placement.SHARE * parallel.free_memory()[1]:
             return {}
+        place = functools.partial(memory.on_disk, self._folder)
         return {
-            name: {k: memory.on_disk(self._folder, (own, *s), dtype) for k, s in layers.items()}
+            name: {k: place((own, *s), self._maps) for k, s in layers.items()}
             for name, layers in shapes.items()
         }
 
@@ -194,7 +192,9 @@ class Reader:
             self._programs[key] = (
                 Scalars(view.model, self._batch)
                 if view.scalars
-                else aad.make_extractor(view.model, view.names, reduce, self._batch, self._maps)
+                else aad.make_extractor(
+                    view.model, view.names, reduce, self._batch, self._maps.name
+                )
             )
         return self._programs[key].with_variables(view.model.variables)
 
@@ -223,7 +223,7 @@ class Reader:
                 values = store.read(layer, rows[i : i + _ROWS])
                 found = {layer: values.max(axis=(1, 2)) if values.ndim == 4 else values}
                 if values.ndim == 4 and reduce == "both":
-                    found[aad.map_of(layer)] = values.astype(jnp.dtype(self._maps))
+                    found[aad.map_of(layer)] = values.astype(self._maps)
                 for name, array in found.items():
                     if name not in out:
                         out[name] = np.empty((len(source), *array.shape[1:]), array.dtype)

@@ -23,9 +23,7 @@ def available(root: Path = Path("/")) -> int:
     return min([psutil.virtual_memory().available, *_left_in_groups(root)])
 
 
-def on_disk(
-    folder: str | Path, shape: Sequence[int], dtype: np.typing.DTypeLike = np.float32
-) -> np.memmap:
+def on_disk(folder: str | Path, shape: Sequence[int], dtype: np.typing.DTypeLike) -> np.memmap:
     """Zeros in a file without a name that goes when nothing uses the array any more.
 
     Args:

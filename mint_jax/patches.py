@@ -2,7 +2,7 @@
 
 XLA's CPU backend runs gradients of convolutions 12 to 40 times slower inside a loop, or with `vmap`
 over kernels, and those on maps of 2x2 pixels about 10 times slower, than the matrix product; the
-last is `small_maps` of `experiments.benchmark`. Of inference it gains a tenth to a fifth where
+last is `small_maps` of `experiments.benchmark`. Of inference it gains a tenth to a third where
 results are of 7x7 pixels (`product_*`).
 """
 

@@ -1,8 +1,8 @@
 """N: extraction of Auxiliary Auditable Data (AAD) from an audited model."""
 
 from mint_jax.aad.extractor import ALL_CONV as ALL_CONV
-from mint_jax.aad.extractor import DTYPES as DTYPES
 from mint_jax.aad.extractor import Extractor as Extractor
+from mint_jax.aad.extractor import dtype_of as dtype_of
 from mint_jax.aad.extractor import extract as extract
 from mint_jax.aad.extractor import make_extractor as make_extractor
 from mint_jax.aad.extractor import map_of as map_of

@@ -23,7 +23,7 @@ from mint_jax.audited.model import resize
 from mint_jax.errors import InputError
 
 ALL_CONV = "all_conv"
-DTYPES = ("float32", "bfloat16")  # of maps
+_DTYPES = {name: jnp.dtype(name) for name in ("float32", "bfloat16")}
 _IMAGE = jax.ShapeDtypeStruct((1, 112, 112, 3), jnp.uint8)
 _IN_FLIGHT = 2  # programs queued ahead of the copy to the host: enough to hide it, little memory
 
@@ -107,6 +107,17 @@ class Extractor:
         return tag, images, parallel.unshard(out)
 
 
+def dtype_of(name: str) -> np.dtype:
+    """The type in which activations may be kept.
+
+    Raises:
+      InputError: another name than "float32" and "bfloat16".
+    """
+    if name not in _DTYPES:
+        raise InputError(f"no type {name!r} of activations; there are {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
 def map_of(layer: str) -> str:
     """The name under which an extractor of both gives a layer's map; the layer's has its maxima."""
     return f"{layer}.map"
@@ -127,8 +138,7 @@ def apply_function(
     """
     if reduce not in ("max", "map", "both"):
         raise InputError(f'reduce is {reduce!r}; it must be "max", "map" or "both"')
-    if dtype not in DTYPES:
-        raise InputError(f"{dtype!r} is no type of maps; {' and '.join(DTYPES)} are")
+    kept = dtype_of(dtype)
     if not layers:
         raise InputError(f"no layer was asked for; {model.name} has {', '.join(model.layers)}")
     asked = {name: views.split(name) for name in layers}
@@ -145,7 +155,7 @@ def apply_function(
             for layer, values in model.apply(variables, batch, needed).items():
                 of_views = jnp.split(values, len(shown))
                 found |= {(layer, view): own for view, own in zip(shown, of_views)}
-        maps = {k: v.astype(dtype) for k, v in found.items() if v.ndim == 4}
+        maps = {k: v.astype(kept) for k, v in found.items() if v.ndim == 4}
         maxima = {k: v.max(axis=(1, 2)) if k in maps else v for k, v in found.items()}
         for view in (view for layer, view in asked.values() if layer == ALL_CONV):
             maxima[ALL_CONV, view] = jnp.concatenate([maxima[layer, view] for layer in conv], -1)

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from mint_jax.aad.extractor import dtype_of
 from mint_jax.errors import InputError
 
-_DTYPES = {name: ts.dtype(name).numpy_dtype for name in ("float32", "bfloat16")}
 _SHARD_BYTES = 64 << 20  # of the largest layer, at most
 _SHARD_ROWS = 4096  # at most: what a kill costs, and two shards of maxima are held in memory
 _CHUNK_BYTES = 64 << 10  # what reading a single row costs
@@ -138,7 +138,7 @@ class Store:
 
     def _spec(self, layer: str) -> dict:
         shape = self.layers[layer]
-        row_bytes = _DTYPES[self.dtype].itemsize * math.prod(shape)
+        row_bytes = dtype_of(self.dtype).itemsize * math.prod(shape)
         chunk_rows = self.shard_rows
         while chunk_rows % 2 == 0 and chunk_rows * row_bytes > _CHUNK_BYTES:
             chunk_rows //= 2
@@ -242,7 +242,7 @@ class _Shard:
         self.missing = self._end - self._begin
         self._bad: dict[int, tuple[str, str]] = {}
         self._values = {
-            layer: np.zeros((self.missing, *shape), _DTYPES[store.dtype])
+            layer: np.zeros((self.missing, *shape), dtype_of(store.dtype))
             for layer, shape in store.layers.items()
         }
 
@@ -318,8 +318,7 @@ def create_or_open_store(
       InputError: the store holds something else (says what), an unknown type, or it cannot be
         read or written.
     """
-    if dtype not in _DTYPES:
-        raise InputError(f"dtype is {dtype!r}; it must be one of {', '.join(_DTYPES)}")
+    itemsize = dtype_of(dtype).itemsize
     wanted = {
         "model_sha256": model_sha256,
         "source_fingerprint": source_fingerprint,
@@ -332,7 +331,7 @@ def create_or_open_store(
     kvstore = _open_kvstore(base)
     record = _read_record(base, kvstore)
     if record is None:
-        largest = _DTYPES[dtype].itemsize * max(map(math.prod, wanted["layers"].values()))
+        largest = itemsize * max(map(math.prod, wanted["layers"].values()))
         record = {
             "model_name": model_name,
             **wanted,

@@ -132,7 +132,7 @@ def test_rows_of_two_arrays_are_read_when_they_are_asked_for(mapped):
 
 
 def test_an_array_on_disk_is_in_no_folder_and_needs_room(tmp_path, monkeypatch):
-    array = memory.on_disk(tmp_path / "made", (5, 2))
+    array = memory.on_disk(tmp_path / "made", (5, 2), np.float32)
     assert placement.stored(array) and array.dtype == np.float32 and not array.any()
     array[3] = 1
     assert array.sum() == 2 and not [*(tmp_path / "made").iterdir()]
@@ -145,7 +145,7 @@ def test_an_array_on_disk_is_in_no_folder_and_needs_room(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(InputError, match="made: no room for 4e-08 GB of activations: No space"):
-        memory.on_disk(tmp_path / "made", (5, 2))
+        memory.on_disk(tmp_path / "made", (5, 2), np.float32)
 
 
 def test_rows_of_processes_are_gathered_on_disk(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.databases.image_folder import ImageFolder
-from data_pipelines.errors import InputError
 from experiments import extraction
 from experiments.reading import Reader, View
 from mint_jax import aad, audited, parallel
 from mint_jax.auditors import placement
+from mint_jax.errors import InputError
 
 SPEC = "iresnet18:random=0,width=0.0625,embedding_size=16,input_size=28"
 IMAGES, BATCH = 21, 8
@@ -81,6 +81,18 @@ def test_maps_take_memory_of_which_they_have_half_the_need(model, source, tmp_pa
         assert [placement.stored(x) for x in found.values()] == [on_disk] * 4
 
 
+def test_processes_hold_their_own_maps_and_those_of_all_for_a_while(model, tmp_path, monkeypatch):
+    size = sum(4 * np.prod(s) for s in aad.shapes(model, model.layers, "map").values())
+    monkeypatch.setattr(parallel, "free_memory", lambda: (0, 2 * size * IMAGES))
+    for processes, on_disk in ((1, False), (2, True)):
+        monkeypatch.setattr(parallel, "process_count", lambda: processes)  # noqa: B023
+        views = {"audited": View(model, ("train",), maps=True)}
+        reader = Reader(views, batch=BATCH, workers=0, folder=tmp_path)
+        assert bool(reader._places({"audited": True}, IMAGES, IMAGES)) == on_disk
+
+
 def test_another_type_is_refused(model, source):
-    with pytest.raises(InputError, match="'half' is no type of maps; float32 and bfloat16 are"):
+    with pytest.raises(
+        InputError, match="no type 'half' of activations; there are float32, bfloat16"
+    ):
         read(model, source, maps="half")
